@@ -1,0 +1,32 @@
+# scINN: `make help` lists what there is.
+
+PYTHON ?= python3
+VENV   ?= .venv
+BIN     = $(VENV)/bin
+OUT    ?= scinn-demo
+
+.PHONY: help demo test lint compat clean
+.DEFAULT_GOAL := help
+
+help:  ## This list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+# Every install goes through constraints.txt: it pins what is tested, and keeps torch to a build without CUDA where one is to be had.
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+demo: $(VENV)/installed  ## Train on a simulated tissue, apply the file to a batch never seen, print a table, draw a picture
+	$(BIN)/scinn-train demo -o $(OUT)
+
+test: $(VENV)/installed  ## The whole test suite
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/installed  ## Format, lint and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+clean:  ## Remove the virtual environments and caches
+	rm -rf .venv .venv-* .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,11 @@
+"""The one exception that scINN raises on purpose."""
+
+from __future__ import annotations
+
+
+class ScinnError(ValueError):
+    """Bad input, an unusable file or a model that does not fit: the message says what, where and what to do.
+
+    Everything that ``scinn_infer`` and ``scinn_train`` refuse is a ``ScinnError``, so one ``except`` is enough. It is a
+    ``ValueError``, as callers of numerical libraries expect.
+    """

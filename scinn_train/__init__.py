@@ -1,0 +1,1 @@
+"""scINN, the training side."""

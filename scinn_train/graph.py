@@ -1,0 +1,179 @@
+"""The exported network as an ONNX graph, written node by node from plain numpy weights.
+
+Written by hand rather than traced from torch, because the graph is the contract: its names, its one overridable default
+and its operator set stay what ``docs/file-format.md`` says whatever torch does next, and the same weights give the same
+bytes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from scinn_infer import contract
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Array = npt.NDArray[np.float32]
+
+TINY = 1e-30
+"""Stands in for the size factor of a cell without any expression, so that it stays finite and its values at zero."""
+
+
+@dataclass(frozen=True)
+class NetworkWeights:
+    """Weights of the imputation and quality-assessment sub-networks, as float32 arrays.
+
+    Attributes
+    ----------
+    depth_share
+        Each gene's mean share of a cell's depth (genes,), summing to 1: the part of the depth that is unseen when it
+        is missing.
+    target_depth
+        Depth that every cell is brought to, or None where the unit is normalised already (TPM, FPKM).
+    log_mean, log_scale
+        Standardisation of the logarithmic expression (genes,): ``(log(1 + x) - log_mean) * log_scale``.
+    encoder_weight, encoder_bias
+        Genes to the first hidden layer (genes × hidden), (hidden,).
+    hidden_weight, hidden_bias
+        First to second hidden layer (hidden × bottleneck), (bottleneck,).
+    decoder_weight, decoder_bias
+        Second hidden layer to the logarithm of the expected expression (bottleneck × genes), (genes,).
+    embedding_weight, embedding_bias
+        Quality network: imputed log expression to the embedding (genes × d), (d,).
+    cluster_weight, cluster_bias
+        Quality network: embedding to cluster logits (d × clusters), (clusters,).
+    """
+
+    depth_share: Array
+    target_depth: float | None
+    log_mean: Array
+    log_scale: Array
+    encoder_weight: Array
+    encoder_bias: Array
+    hidden_weight: Array
+    hidden_bias: Array
+    decoder_weight: Array
+    decoder_bias: Array
+    embedding_weight: Array
+    embedding_bias: Array
+    cluster_weight: Array
+    cluster_bias: Array
+
+
+def build(weights: NetworkWeights, info: contract.ModelInfo) -> onnx.ModelProto:
+    """Return the model file's content for one set of weights.
+
+    Parameters
+    ----------
+    weights
+        The trained weights; genes in the order of ``info.genes``.
+    info
+        The metadata to store.
+    """
+    graph = _Graph()
+    size = _size_factor(graph, weights)
+    divisor = graph.node("Max", size, graph.scalar(TINY))
+    log_expression = graph.node(
+        "Log", graph.node("Add", graph.node("Div", contract.INPUT_EXPRESSION, divisor), graph.scalar(1.0))
+    )
+    _imputation_network(graph, weights, log_expression, size)
+    _quality_network(graph, weights, divisor)
+    return _model(graph, info, weights)
+
+
+class _Graph:
+    """Nodes and constants, collected in order."""
+
+    def __init__(self) -> None:
+        self.nodes: list[onnx.NodeProto] = []
+        self.constants: dict[str, npt.NDArray[np.generic]] = {}
+
+    def node(self, op: str, *inputs: str, name: str | None = None, **attributes: float) -> str:
+        output = name or f"{op.lower()}_{len(self.nodes)}"
+        self.nodes.append(helper.make_node(op, list(inputs), [output], name=output, **attributes))
+        return output
+
+    def constant(self, name: str, value: npt.ArrayLike, dtype: npt.DTypeLike = np.float32) -> str:
+        self.constants[name] = np.ascontiguousarray(value, dtype=dtype)
+        return name
+
+    def scalar(self, value: float) -> str:
+        return self.constant(f"scalar_{value:g}", np.float32(value))
+
+
+def _size_factor(graph: _Graph, weights: NetworkWeights) -> str:
+    """Each cell's depth over the target depth, (cells × 1); what the missing genes would have held is added."""
+    if weights.target_depth is None:
+        return graph.scalar(1.0)
+    genes_axis = graph.constant("genes_axis", [1], np.int64)
+    depth = graph.node("ReduceSum", contract.INPUT_EXPRESSION, genes_axis, keepdims=1)
+    share = graph.constant("depth_share", weights.depth_share[:, None] * np.float32(weights.target_depth))
+    expected_depth = graph.node("MatMul", contract.INPUT_MEASURED, share)
+    return graph.node("Div", depth, graph.node("Max", expected_depth, graph.scalar(TINY)), name="size_factor")
+
+
+def _imputation_network(graph: _Graph, weights: NetworkWeights, log_expression: str, size: str) -> None:
+    """f_I: the expected expression of every gene, put where the input is zero."""
+    # The standardisation is folded into the encoder; a missing gene then stands at its mean: unknown.
+    encoder = graph.constant("encoder_weight", weights.encoder_weight * weights.log_scale[:, None])
+    mean = graph.constant("log_mean", weights.log_mean)
+    measured_mean = graph.node("Mul", contract.INPUT_MEASURED, mean)
+    row = graph.node("Unsqueeze", measured_mean, graph.constant("first_axis", [0], np.int64))
+    offset = graph.node("Sub", graph.constant("encoder_bias", weights.encoder_bias), graph.node("MatMul", row, encoder))
+    hidden = graph.node("Tanh", graph.node("Add", graph.node("MatMul", log_expression, encoder), offset))
+    hidden_weight = graph.constant("hidden_weight", weights.hidden_weight)
+    hidden = graph.node(
+        "Tanh", graph.node("Gemm", hidden, hidden_weight, graph.constant("hidden_bias", weights.hidden_bias))
+    )
+    decoder = graph.constant("decoder_weight", weights.decoder_weight)
+    log_rate = graph.node("Gemm", hidden, decoder, graph.constant("decoder_bias", weights.decoder_bias))
+    graph.node("Mul", graph.node("Exp", log_rate), size, name=contract.OUTPUT_EXPECTED)
+    dropout = graph.node("Equal", contract.INPUT_EXPRESSION, graph.scalar(0.0))
+    graph.node("Where", dropout, contract.OUTPUT_EXPECTED, contract.INPUT_EXPRESSION, name=contract.OUTPUT_IMPUTED)
+
+
+def _quality_network(graph: _Graph, weights: NetworkWeights, divisor: str) -> None:
+    """f_P: embedding and clusters, read from the imputed matrix alone."""
+    normalised = graph.node("Div", contract.OUTPUT_IMPUTED, divisor)
+    log_imputed = graph.node("Log", graph.node("Add", normalised, graph.scalar(1.0)))
+    embedding_bias = graph.constant("embedding_bias", weights.embedding_bias)
+    embedding_weight = graph.constant("embedding_weight", weights.embedding_weight)
+    graph.node("Gemm", log_imputed, embedding_weight, embedding_bias, name=contract.OUTPUT_EMBEDDING)
+    cluster_weight = graph.constant("cluster_weight", weights.cluster_weight)
+    cluster_bias = graph.constant("cluster_bias", weights.cluster_bias)
+    logits = graph.node("Gemm", contract.OUTPUT_EMBEDDING, cluster_weight, cluster_bias)
+    graph.node("Softmax", logits, name=contract.OUTPUT_CLUSTER_PROBABILITY, axis=1)
+
+
+def _model(graph: _Graph, info: contract.ModelInfo, weights: NetworkWeights) -> onnx.ModelProto:
+    genes = len(info.genes)
+    widths = {
+        contract.OUTPUT_IMPUTED: genes,
+        contract.OUTPUT_EXPECTED: genes,
+        contract.OUTPUT_CLUSTER_PROBABILITY: weights.cluster_bias.size,
+        contract.OUTPUT_EMBEDDING: weights.embedding_bias.size,
+    }
+    # An initializer that is also a graph input is a default that a caller may override.
+    graph.constant(contract.INPUT_MEASURED, np.ones(genes))
+    inputs = [
+        helper.make_tensor_value_info(contract.INPUT_EXPRESSION, TensorProto.FLOAT, ["cells", genes]),
+        helper.make_tensor_value_info(contract.INPUT_MEASURED, TensorProto.FLOAT, [genes]),
+    ]
+    outputs = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["cells", widths[name]]) for name in contract.OUTPUTS
+    ]
+    constants = [numpy_helper.from_array(value, name) for name, value in graph.constants.items()]
+    model = helper.make_model(
+        helper.make_graph(graph.nodes, "scinn", inputs, outputs, constants),
+        opset_imports=[helper.make_opsetid("", contract.OPSET)],
+        ir_version=contract.IR_VERSION,
+        producer_name="scinn",
+    )
+    helper.set_model_props(model, info.to_metadata())
+    return model
