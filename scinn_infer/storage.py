@@ -1,0 +1,187 @@
+"""How a matrix lies in an HDF5 file, dense, CSR or CSC, and how its rows are read from there."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+import numpy as np
+from scipy import sparse
+
+from scinn_infer.csc import RowBuckets
+from scinn_infer.errors import ScinnError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import h5py
+    import numpy.typing as npt
+
+    Rows: TypeAlias = npt.NDArray[Any] | sparse.csr_array
+
+POINTERS_AT_A_TIME = 1 << 20
+"""How many row or column pointers are checked at once: 8 MB."""
+
+
+class Storage(Protocol):
+    """What a matrix is (rows × columns), and its rows, however it is stored."""
+
+    shape: tuple[int, int]
+    dtype: np.dtype[Any]
+    storage: str
+    stored: int
+
+    def rows(self, start: int, stop: int) -> Rows:
+        """Return the rows ``start`` to ``stop``."""
+
+    def close(self) -> None:
+        """Drop what was made for reading."""
+
+
+def open_storage(element: h5py.Group | h5py.Dataset, *, source: str, temporary_folder: Path) -> Storage:
+    """Return the storage of one HDF5 element, in anndata's encoding.
+
+    Raises
+    ------
+    ScinnError
+        If it is no matrix of numbers, contradicts itself, or is compressed with what is not installed.
+    """
+    encoding = element.attrs.get("encoding-type", "")
+    if encoding == "csr_matrix":
+        return _Csr(_Compressed(element, source, major=0))
+    if encoding == "csc_matrix":
+        return _Csc(_Compressed(element, source, major=1), temporary_folder)
+    if hasattr(element, "shape") and len(element.shape) == 2:
+        return _Dense(element, source)
+    msg = f"{source} is stored as {encoding or 'something else'!r}, not as a dense, CSR or CSC matrix."
+    raise ScinnError(msg)
+
+
+class _Dense:
+    storage = "dense"
+
+    def __init__(self, dataset: h5py.Dataset, source: str) -> None:
+        _check_filters(dataset, source)
+        self._dataset = dataset
+        self.shape = (int(dataset.shape[0]), int(dataset.shape[1]))
+        self.dtype = _working_dtype(dataset.dtype, source)
+        self.stored = self.shape[0] * self.shape[1]
+
+    def rows(self, start: int, stop: int) -> npt.NDArray[Any]:
+        return np.asarray(self._dataset[start:stop], dtype=self.dtype)
+
+    def close(self) -> None:
+        pass
+
+
+class _Csr:
+    storage = "csr"
+
+    def __init__(self, compressed: _Compressed) -> None:
+        self._compressed = compressed
+        self.shape, self.dtype, self.stored = compressed.shape, compressed.dtype, compressed.stored
+
+    def rows(self, start: int, stop: int) -> sparse.csr_array:
+        pointers = self._compressed.pointers(start, stop + 1)
+        first, last = int(pointers[0]), int(pointers[-1])
+        entries = self._compressed.values(first, last), self._compressed.indices(first, last), pointers - first
+        return sparse.csr_array(entries, shape=(stop - start, self.shape[1]))
+
+    def close(self) -> None:
+        pass
+
+
+class _Csc:
+    storage = "csc"
+
+    def __init__(self, compressed: _Compressed, folder: Path) -> None:
+        self._compressed = compressed
+        self._folder = folder
+        self._buckets: RowBuckets | None = None
+        self.shape, self.dtype, self.stored = compressed.shape, compressed.dtype, compressed.stored
+
+    def rows(self, start: int, stop: int) -> sparse.csr_array:
+        if self._buckets is None:
+            self._buckets = RowBuckets(self._compressed, folder=self._folder)
+        return self._buckets.rows(start, stop)
+
+    def close(self) -> None:
+        if self._buckets is not None:
+            self._buckets.close()
+
+
+class _Compressed:
+    """The three arrays of a CSR (``major`` 0) or CSC (``major`` 1) matrix, checked as they are read.
+
+    scipy's compiled routines trust pointers and indices: a wrong one reads or writes outside of their arrays.
+    """
+
+    def __init__(self, group: h5py.Group, source: str, *, major: int) -> None:
+        self._source = source
+        self._values, self._indices, self._pointers = (group[name] for name in ("data", "indices", "indptr"))
+        for dataset in (self._values, self._indices, self._pointers):
+            _check_filters(dataset, source)
+        rows, columns = group.attrs["shape"]
+        self.shape = (int(rows), int(columns))
+        self.dtype = _working_dtype(self._values.dtype, source)
+        self.stored = int(self._values.shape[0])
+        self._minor = self.shape[1 - major]
+        self._check(self._indices.shape == self._values.shape, "it has not as many indices as values")
+        self._check(self._pointers.shape == (self.shape[major] + 1,), "its indptr has the wrong length")
+        self._check(
+            self._indices.dtype.kind in "iu" and self._pointers.dtype.kind in "iu", "its indices are no integers"
+        )
+        self._check_pointers()
+
+    def pointers(self, start: int, stop: int) -> npt.NDArray[np.int64]:
+        return np.asarray(self._pointers[start:stop], dtype=np.int64)
+
+    def indices(self, start: int, stop: int) -> npt.NDArray[np.integer[Any]]:
+        indices = self._indices[start:stop]
+        self._check(not indices.size or 0 <= indices.min() <= indices.max() < self._minor, "an index is out of range")
+        return np.asarray(indices, dtype=np.int32)
+
+    def values(self, start: int, stop: int) -> npt.NDArray[Any]:
+        return np.asarray(self._values[start:stop], dtype=self.dtype)
+
+    def _check_pointers(self) -> None:
+        before = 0
+        count = self._pointers.shape[0]
+        self._check(
+            int(self._pointers[0]) == 0 and int(self._pointers[-1]) == self.stored,
+            "its indptr does not span the values",
+        )
+        for start in range(0, count, POINTERS_AT_A_TIME):
+            pointers = self.pointers(start, min(start + POINTERS_AT_A_TIME, count))
+            self._check(before <= pointers[0] and bool((np.diff(pointers) >= 0).all()), "its indptr is not ascending")
+            before = int(pointers[-1])
+
+    def _check(self, holds: bool, problem: str) -> None:
+        if not holds:
+            msg = f"{self._source} is damaged: {problem}. Copy or write the file again."
+            raise ScinnError(msg)
+
+
+def _working_dtype(stored: np.dtype[Any], source: str) -> np.dtype[Any]:
+    """Return the native type for stored values; scipy has no sparse matrices of half precision."""
+    if stored.kind == "b":
+        return np.dtype(np.uint8)
+    if stored.kind not in "iuf" or stored.itemsize > 8:
+        msg = f"{source} holds values of type {stored}, not numbers of up to 64 bits."
+        raise ScinnError(msg)
+    return np.dtype(np.float32) if stored.itemsize == 2 and stored.kind == "f" else stored.newbyteorder("=")
+
+
+def _check_filters(dataset: h5py.Dataset, source: str) -> None:
+    """Refuse a compression that HDF5 has no plugin for; hdf5plugin brings the usual ones, where it is installed."""
+    import h5py
+
+    settings = dataset.id.get_create_plist()
+    for code, _, _, name in (settings.get_filter(number) for number in range(settings.get_nfilters())):
+        if not h5py.h5z.filter_avail(code):
+            with suppress(ImportError):
+                import_module("hdf5plugin")  # registers its filters
+        if not h5py.h5z.filter_avail(code):
+            msg = f"{source} is compressed with {name.decode(errors='replace') or code}: pip install hdf5plugin"
+            raise ScinnError(msg)
