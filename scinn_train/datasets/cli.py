@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import json
-import os
-import tempfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from scinn_infer.errors import ScinnError
+from scinn_infer.wholefile import check_output, whole_file
 from scinn_train.datasets.catalogue import CATALOGUE, Dataset, find
 from scinn_train.datasets.loading import load
 
@@ -51,9 +50,10 @@ def fetch_dataset(name: str, *, output: Path | None, overwrite: bool) -> None:
     """
     entry = find(name)
     output = output or Path(f"{entry.name}.h5ad")
-    _check_output(output, overwrite=overwrite)
+    check_output(output, overwrite=overwrite)
     adata = load(entry, progress=True)
-    _write_whole(adata, output)
+    with whole_file(output, overwrite=overwrite) as unfinished:
+        unfinished.write_bytes(_h5ad(adata))
     click.echo(f"{output}: {adata.n_obs} cells × {adata.n_vars} genes, {entry.quantity}. Labels: {entry.labels}.")
     click.echo(f"Licence: {entry.licence}. Please cite {entry.citation}.")
 
@@ -64,29 +64,12 @@ def _record(entry: Dataset) -> dict[str, Any]:
     return record
 
 
-def _check_output(output: Path, *, overwrite: bool) -> None:
-    """Refuse an output that cannot be written before anything is downloaded for it."""
-    problem = ""
-    if output.is_dir():
-        problem = "it is a folder. Name a file in it"
-    elif not output.parent.is_dir():
-        problem = f"there is no folder {output.parent}. Create it, or choose another"
-    elif output.exists() and not overwrite:
-        problem = "it exists. Choose another name, or add --overwrite"
-    if problem:
-        msg = f"Cannot write {output}: {problem}."
-        raise ScinnError(msg)
+def _h5ad(adata: AnnData) -> bytes:
+    """Return the content of the file, made in memory: HDF5 crashes the process when a disk fills up under it."""
+    import h5py
+    from anndata.io import write_elem
 
-
-def _write_whole(adata: AnnData, output: Path) -> None:
-    """Write beside the output, flush, rename: the output is whole or as it was."""
-    try:
-        with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.") as folder:
-            unfinished = Path(folder) / output.name
-            adata.write_h5ad(unfinished, compression="gzip")
-            with unfinished.open("rb") as file:
-                os.fsync(file.fileno())
-            unfinished.replace(output)
-    except (OSError, RuntimeError) as error:  # h5py raises either when a disk is full
-        msg = f"Cannot write {output}: {error}. Nothing was written; make room or choose another folder."
-        raise ScinnError(msg) from error
+    content = io.BytesIO()
+    with h5py.File(content, "w") as file:
+        write_elem(file, "/", adata, dataset_kwargs={"compression": "gzip"})
+    return content.getvalue()

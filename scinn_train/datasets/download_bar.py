@@ -48,7 +48,7 @@ def download_bar(description: str, *, enabled: bool) -> Iterator[_DownloadBar | 
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn())
     progress = Progress(*columns, console=Console(stderr=True), transient=True)
     try:
         yield _DownloadBar(progress, description)

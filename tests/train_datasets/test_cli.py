@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anndata
@@ -17,6 +16,7 @@ from scinn_train.datasets.cli import datasets as group
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from conftest import UpstreamServer
 
@@ -77,7 +77,7 @@ def test_an_output_that_exists_is_refused_before_the_download(
 ) -> None:
     output = tmp_path / "precious.h5ad"
     output.write_text("precious")
-    assert "it exists. Choose another name, or add --overwrite." in refusal("fetch", "tiny", "-o", output)
+    assert "exists already. Choose another name, or give --overwrite" in refusal("fetch", "tiny", "-o", output)
     assert output.read_text() == "precious"
     assert upstream.requests == []
     assert run("fetch", "tiny", "-o", output, "--overwrite").exit_code == 0
@@ -87,25 +87,23 @@ def test_an_output_that_exists_is_refused_before_the_download(
 def test_an_output_with_no_place_is_refused_before_the_download(
     known: Dataset, tmp_path: Path, upstream: UpstreamServer
 ) -> None:
-    assert "it is a folder" in refusal("fetch", "tiny", "-o", tmp_path, "--overwrite")
+    assert "is a folder" in refusal("fetch", "tiny", "-o", tmp_path, "--overwrite")
     assert "there is no folder" in refusal("fetch", "tiny", "-o", tmp_path / "no" / "tiny.h5ad")
     assert upstream.requests == []
 
 
-@pytest.mark.parametrize("failure", [OSError(28, "No space left on device"), KeyboardInterrupt()])
-def test_a_failed_write_leaves_the_old_file_and_nothing_else(
-    failure: BaseException, known: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def half_write(_adata: anndata.AnnData, path: Path, **_options: str) -> None:
-        Path(path).write_bytes(b"half")
-        raise failure
-
+def test_a_full_disk_leaves_the_old_file_and_nothing_else(known: Dataset, tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource", reason="this system cannot limit the size of a file")
     output = tmp_path / "out" / "old.h5ad"
     output.parent.mkdir()
     output.write_text("old")
-    monkeypatch.setattr(anndata.AnnData, "write_h5ad", half_write)
-    result = run("fetch", "tiny", "-o", output, "--overwrite")
-    assert result.exit_code != 0
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
+    try:
+        sentence = refusal("fetch", "tiny", "-o", output, "--overwrite")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert f"{output} could not be written: File too large" in sentence
     assert output.read_text() == "old"
     assert list(output.parent.iterdir()) == [output]
 

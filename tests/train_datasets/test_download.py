@@ -126,8 +126,8 @@ def test_a_server_that_keeps_silent_is_given_up(
 ) -> None:
     upstream.fault = fault
     begin = time.monotonic()
-    assert said in refusal(tiny, timeout=0.2)
-    assert time.monotonic() - begin < 5
+    assert said in refusal(tiny, timeout=1.0)
+    assert time.monotonic() - begin < 10
     assert files_in(cache) == []
 
 
