@@ -1,0 +1,231 @@
+"""A simulated tissue with known true expression, for the demo and for tests where no real data is at hand.
+
+Counts are gamma–Poisson, as unique molecular identifiers (UMI) are. What a cell is (its type, its programmes) and how
+it was measured (its batch, its depth) set the expected count of each gene, which is the truth; gamma noise of the
+cell's own and a Poisson draw make the count. Every zero comes from that sampling alone: behind most of them there is a
+small expected count, not none.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from string import ascii_uppercase
+from typing import TYPE_CHECKING
+
+import numpy as np
+import scipy.sparse as sp
+
+from scinn_infer.errors import ScinnError
+
+if TYPE_CHECKING:
+    import anndata
+    import numpy.typing as npt
+    import pandas as pd
+
+    Floats = npt.NDArray[np.float64]
+    Integers = npt.NDArray[np.int64]
+
+TRUTH_LAYER = "truth"
+"""The layer with the expected count behind each entry of ``X``."""
+
+# A gamma of this shape has the left-skewed logarithm that gene means have in droplet data (Baron pancreas); a few
+# genes (hormones, haemoglobins, ribosomal proteins) lie far above it and take a large part of every cell's depth.
+GENE_MEAN_SHAPE = 0.45
+OUTLIER_SHARE, OUTLIER_FOLD, OUTLIER_SPREAD = 0.015, 40.0, 1.0
+
+BURST_NOISE = 2.0
+"""How much more rare transcripts vary: a gene's noise is ``SimulationConfig.noise`` × (1 + this / √ its mean count)."""
+
+
+@dataclass(frozen=True)
+class GeneSet:
+    """Genes that change together: their share of all genes, the median fold change, the spread of its logarithm."""
+
+    share: float
+    fold: float
+    spread: float
+
+
+LINEAGE_MARKERS = GeneSet(share=0.1, fold=4.0, spread=0.9)
+TYPE_MARKERS = GeneSet(share=0.022, fold=3.5, spread=0.9)
+PROGRAMME_GENES = GeneSet(share=0.05, fold=1.5, spread=0.3)
+
+LINEAGE_NAMES = ascii_uppercase
+
+
+@dataclass(frozen=True)
+class SimulationConfig:
+    """What the simulated tissue is like.
+
+    Attributes
+    ----------
+    cells_per_batch
+        Number of cells of each batch.
+    genes
+        Number of genes.
+    types_per_lineage
+        Number of cell types in each lineage. Types of one lineage share its marker genes and differ in few others.
+    rarity
+        Each type is this many times as frequent as the next more frequent one (1: all equally frequent).
+    programmes
+        Number of programmes (cell cycle, stress, …): genes that rise and fall together, continuously, in all types.
+    depth
+        Median counts per cell in the first batch.
+    depth_spread
+        Standard deviation of the natural logarithm of the depth: 0.5 makes the 95 % quantile five times the 5 % one.
+    batch_depth
+        Depth of each further batch relative to the one before it.
+    batch_effect
+        Standard deviation of the natural logarithm of each gene's factor in each batch after the first.
+    noise
+        Squared coefficient of variation of the gamma noise in a highly expressed gene; rare transcripts vary more.
+    seed
+        Seed of the random generator; the same configuration always gives the same tissue.
+    """
+
+    cells_per_batch: tuple[int, ...] = (1200, 600)
+    genes: int = 3000
+    types_per_lineage: tuple[int, ...] = (4, 3, 2)
+    rarity: float = 0.8
+    programmes: int = 4
+    depth: float = 900.0
+    depth_spread: float = 0.5
+    batch_depth: float = 0.8
+    batch_effect: float = 0.25
+    noise: float = 0.15
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        at_least = {"cells_per_batch": 1, "genes": 1, "types_per_lineage": 1, "programmes": 0, "seed": 0}
+        at_least |= {"depth_spread": 0, "batch_effect": 0}
+        wrong = [name for name, least in at_least.items() if not np.all(np.asarray(getattr(self, name)) >= least)]
+        wrong += [name for name in ("rarity", "depth", "batch_depth", "noise") if not getattr(self, name) > 0]
+        wrong += [name for name in ("cells_per_batch", "types_per_lineage") if not getattr(self, name)]
+        if len(self.types_per_lineage) > len(LINEAGE_NAMES):
+            wrong.append("types_per_lineage")
+        if wrong:
+            msg = f"SimulationConfig: {wrong[0]} = {getattr(self, wrong[0])} is outside of what can be simulated."
+            raise ScinnError(msg)
+
+
+def simulate_tissue(config: SimulationConfig | None = None) -> anndata.AnnData:
+    """Simulate one tissue, measured in several batches.
+
+    Parameters
+    ----------
+    config
+        Size and character of the tissue; the defaults resemble droplet UMI data.
+
+    Returns
+    -------
+    ``X`` (cells × genes): raw counts, CSR float32. ``layers["truth"]`` (cells × genes): the expected counts, float32:
+    the mean of the gamma–Poisson draw behind each entry of ``X``, at the cell's own depth and with its batch's effects.
+    ``obs``: ``label`` (cell type), ``lineage`` and ``batch``, categorical. ``var``: ``marker_of`` (the lineages and
+    types that a gene marks), and the flags ``marker`` and ``programme``. ``uns``: ``unit`` and ``simulation``, the
+    configuration.
+    """
+    config = config or SimulationConfig()
+    random = np.random.default_rng(config.seed)
+    batch = np.repeat(np.arange(len(config.cells_per_batch)), config.cells_per_batch)
+    lineage = np.repeat(np.arange(len(config.types_per_lineage)), config.types_per_lineage)
+    cell_type = _draw_types(random, config, cells=batch.size)
+    lineage_fold = _log_folds(random, config, LINEAGE_MARKERS, groups=len(config.types_per_lineage))
+    type_fold = _log_folds(random, config, TYPE_MARKERS, groups=lineage.size)
+    programme_fold = _log_folds(random, config, PROGRAMME_GENES, groups=config.programmes)
+
+    log_expression = _log_gene_means(random, config) + (lineage_fold[lineage] + type_fold)[cell_type]
+    log_expression += random.normal(size=(batch.size, config.programmes)) @ programme_fold
+    log_expression += _batch_effects(random, config)[batch]
+    expression = np.exp(log_expression)
+    truth = expression * (_depths(random, config, batch) / expression.sum(axis=1))[:, None]
+    counts = random.poisson(truth * _expression_noise(random, config, truth.mean(axis=0), cells=batch.size))
+
+    tissue = _to_anndata(counts, truth)
+    tissue.obs = _describe_cells(config, batch, cell_type)
+    tissue.var = _describe_genes(config, np.vstack([lineage_fold, type_fold]), programme_fold)
+    tissue.uns["unit"] = "counts"
+    # h5ad holds arrays, not tuples.
+    tissue.uns["simulation"] = {
+        name: np.array(value) if isinstance(value, tuple) else value for name, value in asdict(config).items()
+    }
+    return tissue
+
+
+def _draw_types(random: np.random.Generator, config: SimulationConfig, *, cells: int) -> Integers:
+    """Type of each cell (cells,); which types are rare is left to chance, not to the lineage."""
+    abundance = random.permutation(config.rarity ** np.arange(sum(config.types_per_lineage)))
+    return random.choice(abundance.size, size=cells, p=abundance / abundance.sum())
+
+
+def _log_gene_means(random: np.random.Generator, config: SimulationConfig) -> Floats:
+    """Log of each gene's mean expression (genes,), relative to the others."""
+    log_mean = np.log(random.gamma(GENE_MEAN_SHAPE, size=config.genes))
+    outlier = random.random(config.genes) < OUTLIER_SHARE
+    return log_mean + outlier * random.normal(np.log(OUTLIER_FOLD), OUTLIER_SPREAD, size=config.genes)
+
+
+def _log_folds(random: np.random.Generator, config: SimulationConfig, genes: GeneSet, *, groups: int) -> Floats:
+    """Log fold change of each gene in each group (groups × genes): not zero in a random set of genes of each."""
+    chosen = random.random((groups, config.genes)) < genes.share
+    return chosen * random.normal(np.log(genes.fold), genes.spread, size=chosen.shape)
+
+
+def _batch_effects(random: np.random.Generator, config: SimulationConfig) -> Floats:
+    """Log factor of each gene in each batch (batches × genes); the first batch is the one to compare with."""
+    effects = random.normal(scale=config.batch_effect, size=(len(config.cells_per_batch), config.genes))
+    effects[0] = 0.0
+    return effects
+
+
+def _depths(random: np.random.Generator, config: SimulationConfig, batch: Integers) -> Floats:
+    """Depth of each cell (cells,): log-normal around the median of its batch."""
+    median = config.depth * np.power(config.batch_depth, batch)
+    return median * random.lognormal(sigma=config.depth_spread, size=batch.size)
+
+
+def _expression_noise(random: np.random.Generator, config: SimulationConfig, mean: Floats, *, cells: int) -> Floats:
+    """Gamma factor of each entry (cells × genes), 1 on average, whose variance falls with the gene's mean (genes,)."""
+    variance = config.noise * (1 + BURST_NOISE / np.sqrt(mean))
+    return random.gamma(1 / variance, size=(cells, mean.size)) * variance
+
+
+def _type_names(config: SimulationConfig) -> list[str]:
+    """Name the types after their lineage: A1, A2, …, B1, …."""
+    lineages = zip(LINEAGE_NAMES, config.types_per_lineage, strict=False)
+    return [f"{lineage}{number}" for lineage, types in lineages for number in range(1, types + 1)]
+
+
+def _to_anndata(counts: Integers, truth: Floats) -> anndata.AnnData:
+    from anndata import AnnData
+
+    return AnnData(sp.csr_matrix(counts, dtype=np.float32), layers={TRUTH_LAYER: truth.astype(np.float32)})
+
+
+def _describe_cells(config: SimulationConfig, batch: Integers, cell_type: Integers) -> pd.DataFrame:
+    import pandas as pd
+
+    labels = [_type_names(config)[number] for number in cell_type]
+    batches = [f"batch{number + 1}" for number in batch]
+    return pd.DataFrame(
+        {
+            "label": pd.Categorical(labels),
+            "lineage": pd.Categorical([label[0] for label in labels]),
+            "batch": pd.Categorical(batches),
+        },
+        index=[f"{name}_cell{number:05d}" for number, name in enumerate(batches, start=1)],
+    )
+
+
+def _describe_genes(config: SimulationConfig, marker_fold: Floats, programme_fold: Floats) -> pd.DataFrame:
+    import pandas as pd
+
+    groups = np.array([*LINEAGE_NAMES[: len(config.types_per_lineage)], *_type_names(config)])
+    marks = marker_fold.T != 0
+    return pd.DataFrame(
+        {
+            "marker": marks.any(axis=1),
+            "marker_of": pd.Categorical([", ".join(groups[row]) for row in marks]),
+            "programme": (programme_fold != 0).any(axis=0),
+        },
+        index=[f"GENE{number:05d}" for number in range(1, config.genes + 1)],
+    )
