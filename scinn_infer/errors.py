@@ -1,4 +1,4 @@
-"""The one exception that scINN raises on purpose."""
+"""The one exception that scINN raises on purpose, and the one warning that it gives."""
 
 from __future__ import annotations
 
@@ -9,3 +9,7 @@ class ScinnError(ValueError):
     Everything that ``scinn_infer`` and ``scinn_train`` refuse is a ``ScinnError``, so one ``except`` is enough. It is a
     ``ValueError``, as callers of numerical libraries expect.
     """
+
+
+class ScinnWarning(UserWarning):
+    """The data can be used, but something about it deserves a look: the message says what, where and what to do."""
