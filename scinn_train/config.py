@@ -1,0 +1,205 @@
+"""Configuration of a fit, as plain data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from scinn_infer.contract import UNITS
+from scinn_infer.errors import ScinnError
+
+DEVICES = ("auto", "cpu", "cuda")
+PRESETS = ("default", "paper")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Module1Config:
+    """Module 1: gene filter, latent ensemble, clustering, consensus, similarity.
+
+    The defaults are scDHA's (Tran et al., Nat Commun 2021) except where an attribute says otherwise.
+
+    Attributes
+    ----------
+    filtered_genes
+        Genes that the gene filter lets through to the latent ensemble.
+    filter_hidden, filter_epochs, filter_repeats
+        Hidden units, epochs and repeats of the gene filter.
+    networks, snapshots
+        Networks of the latent ensemble, and latents taken from each, an epoch apart.
+    warmup_epochs, latent_epochs
+        Epochs of mean absolute error, then of squared error and divergence, of each network.
+    batch_norm_above
+        Above this number of training cells a network uses batch norm, below SELU.
+    smallest_batch
+        Floor of the minibatch size: cells / 50 is 2 for 90 cells, which costs many times more and changes nothing.
+    most_clusters
+        The largest number of clusters that the automatic choice considers.
+    large
+        From this number of cells on, the settings for large data hold.
+    whole_ensemble
+        Whether similarity is averaged over all latents, or taken from the one that agrees best with the consensus.
+    """
+
+    filtered_genes: int = 5000
+    filter_hidden: int = 32
+    filter_epochs: int = 10
+    filter_repeats: int = 3
+    networks: int = 3
+    snapshots: int = 3
+    warmup_epochs: int = 10
+    latent_epochs: int = 20
+    batch_norm_above: int = 500
+    smallest_batch: int = 8
+    most_clusters: int = 20
+    large: int = 50_000
+    whole_ensemble: bool = True
+
+    def batch_size(self, cells: int) -> int:
+        """Return the minibatch size for training on this many cells."""
+        return max(cells // 50, self.smallest_batch)
+
+    def sample_size(self, cells: int) -> int:
+        """Return how many of the cells a network of module 1 is trained on."""
+        return min(cells, 5000 if cells >= self.large else 2000)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossWeights:
+    """Weight of each named term of module 2's loss (``scinn_train.losses``); a term of weight zero is not computed."""
+
+    clusters: float = 0.1
+    similarity: float = 0.1
+    neighbourhood: float = 1.0
+    masked: float = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Module2Config:
+    """Module 2: the imputation and quality-assessment sub-networks and their training.
+
+    Attributes
+    ----------
+    hidden, bottleneck
+        Widths of the imputation network's two hidden layers.
+    embedding
+        Width of the quality network's embedding.
+    neighbours
+        Module-1 neighbours whose mean expression the imputation network learns.
+    entry_dropout
+        Share of the entries that are hidden from the network in each minibatch, and reconstructed by the masked term.
+    gene_dropout
+        In half of the minibatches a random share of the genes, at most this, is missing altogether.
+    batch_size
+        Cells in a minibatch; smaller data gets smaller ones, so that an epoch has eight or more.
+    epochs, fewest_steps, most_steps
+        Length of the training in epochs, kept between two numbers of minibatches: small data needs more epochs,
+        large data fewer.
+    learning_rate, weight_decay
+        Of AdamW, with a linear warm-up and a cosine decay.
+    held_out
+        Share of the cells on which the training is judged and stopped.
+    patience
+        Evaluations without improvement on the held-out cells before the training stops.
+    weights
+        Weights of the loss terms.
+    """
+
+    hidden: int = 128
+    bottleneck: int = 64
+    embedding: int = 32
+    neighbours: int = 15
+    entry_dropout: float = 0.2
+    gene_dropout: float = 0.5
+    batch_size: int = 128
+    epochs: int = 60
+    fewest_steps: int = 600
+    most_steps: int = 6000
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-4
+    held_out: float = 0.1
+    patience: int = 10
+    weights: LossWeights = field(default_factory=LossWeights)
+
+    def batch(self, cells: int) -> int:
+        """Return the minibatch size for training on this many cells."""
+        return min(self.batch_size, max(8, cells // 8))
+
+    def steps(self, cells: int) -> int:
+        """Return the number of minibatches of a whole training on this many cells."""
+        per_epoch = -(-cells // self.batch(cells))
+        return min(max(self.epochs * per_epoch, self.fewest_steps), self.most_steps)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Everything that decides a fit, besides the data.
+
+    Attributes
+    ----------
+    unit
+        Unit of the expression: ``"counts"`` (raw counts; depth-normalised to the median depth), ``"tpm"`` or ``"fpkm"``
+        (used as they are).
+    clusters
+        Number of clusters; None chooses it from the data.
+    seed
+        Seed of every random step. The same seed, data and number of threads give the same file.
+    min_cells
+        The model's genes are those with a non-zero entry in at least this many training cells.
+    threads
+        CPU threads; None takes what the process may use.
+    device
+        ``"cpu"``, ``"cuda"``, or ``"auto"`` for the GPU when torch sees one.
+    tissue, species, licence
+        Stored in the model file.
+    module1, module2
+        The two modules.
+
+    Raises
+    ------
+    ScinnError
+        If a value makes no sense.
+    """
+
+    unit: str = "counts"
+    clusters: int | None = None
+    seed: int = 0
+    min_cells: int = 3
+    threads: int | None = None
+    device: str = "auto"
+    tissue: str = ""
+    species: str = ""
+    licence: str = ""
+    module1: Module1Config = field(default_factory=Module1Config)
+    module2: Module2Config = field(default_factory=Module2Config)
+
+    def __post_init__(self) -> None:
+        _check(self.unit in UNITS, f"unit is {self.unit!r}; it must be one of {', '.join(UNITS)}.")
+        _check(self.device in DEVICES, f"device is {self.device!r}; it must be one of {', '.join(DEVICES)}.")
+        _check(self.clusters is None or self.clusters >= 2, f"clusters is {self.clusters}; it must be 2 or more.")
+        _check(self.seed >= 0, f"seed is {self.seed}; it must be 0 or more.")
+        _check(self.min_cells >= 1, f"min_cells is {self.min_cells}; it must be 1 or more.")
+        _check(self.threads is None or self.threads >= 1, f"threads is {self.threads}; it must be 1 or more.")
+
+    @classmethod
+    def preset(cls, name: str, **changes: Any) -> Config:
+        """Return a named configuration.
+
+        Parameters
+        ----------
+        name
+            ``"default"``, or ``"paper"``: the published objective alone, BCE(C', C) + MSE(S', S), with the similarity
+            of the one best latent. It is there to be compared with: it leaves the imputed values undetermined.
+        changes
+            Fields to set otherwise.
+        """
+        _check(name in PRESETS, f"there is no preset {name!r}; there are {', '.join(PRESETS)}.")
+        if name == "default":
+            return cls(**changes)
+        published = LossWeights(clusters=1.0, similarity=1.0, neighbourhood=0.0, masked=0.0)
+        paper = cls(module1=Module1Config(whole_ensemble=False), module2=Module2Config(weights=published))
+        return replace(paper, **changes)
+
+
+def _check(condition: bool, message: str) -> None:
+    if not condition:
+        raise ScinnError(message)

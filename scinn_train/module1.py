@@ -1,0 +1,110 @@
+"""Module 1: which cells are alike.
+
+log expression → gene filter → latent ensemble → clusters of each latent → consensus, similarity
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from scinn_infer.progress import track
+from scinn_train import clustering
+from scinn_train.consensus import combine
+from scinn_train.gene_filter import gene_scores, select_genes
+from scinn_train.latent import latent_ensemble
+from scinn_train.normalise import scale_rows
+from scinn_train.randomness import derive
+from scinn_train.similarity import Similarity
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    import torch
+    from scipy import sparse
+
+    from scinn_train.config import Module1Config
+
+    Array = npt.NDArray[np.float32]
+    Labels = npt.NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class CellMap:
+    """What module 1 knows of the cells.
+
+    Attributes
+    ----------
+    clusters
+        Consensus cluster of each cell, 0 the largest (cells,).
+    latent
+        The member of the latent ensemble whose clusters agree best with the consensus (cells × latents).
+    similarity
+        Pearson correlation of the cells' latents, for any pairs.
+    filtered_genes
+        Columns that passed the gene filter.
+    agreement
+        Adjusted Rand index of each latent's clusters with the consensus (members,).
+    """
+
+    clusters: Labels
+    latent: Array
+    similarity: Similarity
+    filtered_genes: npt.NDArray[np.intp]
+    agreement: npt.NDArray[np.float64]
+
+
+def map_cells(
+    log_expression: sparse.csr_array,
+    *,
+    config: Module1Config,
+    clusters: int | None,
+    seed: int,
+    device: torch.device,
+    progress: bool = False,
+) -> CellMap:
+    """Find clusters and similarity of the training cells.
+
+    Parameters
+    ----------
+    log_expression
+        Logarithm of one plus the normalised expression (cells × genes).
+    clusters
+        Number of clusters; None chooses it.
+    """
+    scaled = scale_rows(log_expression, 1 / log_expression.max(axis=1).toarray().ravel())  # each cell to [0, 1]
+    kept = np.arange(scaled.shape[1])
+    if scaled.shape[1] > config.filtered_genes:
+        scores = gene_scores(scaled, config=config, seed=seed, device=device, progress=progress)
+        kept = select_genes(scores, count=config.filtered_genes)
+    latents = latent_ensemble(scaled[:, kept], config=config, seed=seed, device=device, progress=progress)
+    clusterings = _cluster(latents, config=config, clusters=clusters, seed=seed, progress=progress)
+    consensus = combine(clusterings, clusters=clusters)
+    best = latents[consensus.best]
+    return CellMap(
+        clusters=consensus.labels,
+        latent=best,
+        similarity=Similarity(latents if config.whole_ensemble else [best]),
+        filtered_genes=kept,
+        agreement=consensus.agreement,
+    )
+
+
+def _cluster(
+    latents: list[Array], *, config: Module1Config, clusters: int | None, seed: int, progress: bool
+) -> list[Labels]:
+    """Cluster each latent; of many cells a sample, the same for all latents, and the rest by vote."""
+    cells = len(latents[0])
+    random = np.random.default_rng(derive(seed, "cluster sample"))
+    sample = np.sort(random.permutation(cells)[: clustering.CLUSTERED_AT_ONCE])
+    components = max(clusters or 0, config.most_clusters)
+    described = track(latents, description="clusters", total=len(latents), unit="latents", enabled=progress)
+    graphs = [clustering.SpectralGraph.from_latent(latent[sample], components=components) for latent in described]
+    kmeans_seed = derive(seed, "k-means")
+    last_of_each_network = graphs[config.snapshots - 1 :: config.snapshots]  # the others are close to it
+    number = clusters or clustering.choose_clusters(
+        last_of_each_network, most=config.most_clusters, seed=kmeans_seed, progress=progress
+    )
+    labels = [graph.cut(number, seed=kmeans_seed) for graph in graphs]
+    return [clustering.vote(latent, sample, found) for latent, found in zip(latents, labels, strict=True)]
