@@ -1,0 +1,87 @@
+"""Module 2: the loss, one function for each of its named terms.
+
+The paper's objective is ``clusters + similarity``. Alone, it leaves the values that fill the zeros undetermined; the
+other two terms say what they should be (``docs/method.md``).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+if TYPE_CHECKING:
+    from scinn_train.networks import Imputation
+
+_LEAST_PROBABILITY = 1e-7
+
+
+def clusters(probability: torch.Tensor, assignment: torch.Tensor) -> torch.Tensor:
+    """Binary cross-entropy between predicted and module-1 clusters, BCE(C', C) in the paper's objective.
+
+    Parameters
+    ----------
+    probability, assignment
+        Predicted probabilities and one-hot module-1 clusters (cells × clusters).
+    """
+    bounded = probability.clamp(_LEAST_PROBABILITY, 1 - _LEAST_PROBABILITY)
+    return nn.functional.binary_cross_entropy(bounded, assignment)
+
+
+def similarity(embedding: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Mean squared error between predicted and module-1 similarity, MSE(S', S) in the paper's objective.
+
+    Parameters
+    ----------
+    embedding
+        Of the cells of the minibatch (cells × d); their Pearson correlations are the predicted similarity.
+    target
+        Module-1 similarity of the same cells (cells × cells).
+    """
+    return nn.functional.mse_loss(pearson(embedding), target)
+
+
+def neighbourhood(imputation: Imputation, expression: torch.Tensor) -> torch.Tensor:
+    """Distillation of the module-1 neighbourhood: deviance of the expected expression from its mean.
+
+    Parameters
+    ----------
+    expression
+        Mean linear normalised expression over each cell's nearest cells in module 1 (cells × genes).
+    """
+    return deviance(imputation, expression).mean()
+
+
+def masked(imputation: Imputation, expression: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
+    """Reconstruction of the cell's own entries that were hidden from the network, zeros among them: deviance.
+
+    Parameters
+    ----------
+    expression
+        The cells' own linear normalised expression (cells × genes).
+    seen
+        0 at the hidden entries, 1 elsewhere (cells × genes).
+    """
+    hidden = 1 - seen
+    return (deviance(imputation, expression) * hidden).sum() / hidden.sum().clamp(min=1)
+
+
+def deviance(imputation: Imputation, value: torch.Tensor) -> torch.Tensor:
+    """Negative binomial deviance (halved, dispersion 1) of values from what is expected, entry by entry.
+
+    Zero where they are equal. Whatever the distribution, it is lowest at the mean: of expression, not of logarithms.
+    A small value counts as under a Poisson loss, a large one by its ratio to what is expected, so that read counts and
+    TPM, whose large values vary far more than a Poisson's, do not drown everything else. With ``a`` the logarithm of the
+    expected value and dispersion 1, ln(1 + exp(a)) is the network's own ``log_expected``.
+    """
+    fitted = (value + 1) * imputation.log_expected - value * imputation.log_rate
+    saturated = (value + 1) * torch.log1p(value) - torch.xlogy(value, value)
+    return fitted - saturated
+
+
+def pearson(rows: torch.Tensor) -> torch.Tensor:
+    """Pearson correlation between the rows (rows × d), as a (rows × rows) matrix."""
+    centred = rows - rows.mean(dim=1, keepdim=True)
+    unit = nn.functional.normalize(centred, dim=1)
+    return unit @ unit.T

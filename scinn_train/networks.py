@@ -1,0 +1,116 @@
+"""Module 2: the two sub-networks.
+
+The imputation sub-network f_I predicts what each gene's expression is expected to be; only the zeros take its values.
+The quality-assessment sub-network f_P is simple by design: clusters and similarity must be readable from the filled-in
+matrix itself, not from the cleverness of their reader (paper, section on module 2).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import nn
+
+if TYPE_CHECKING:
+    from scinn_train.scale import NetworkScale
+
+
+class Imputation(NamedTuple):
+    """What the imputation sub-network says of a minibatch.
+
+    Attributes
+    ----------
+    log_expression
+        The input as ln(1 + normalised expression) (cells × genes).
+    log_rate
+        Logarithm of the expected normalised expression (cells × genes).
+    """
+
+    log_expression: torch.Tensor
+    log_rate: torch.Tensor
+
+    @property
+    def log_expected(self) -> torch.Tensor:
+        """ln(1 + expected normalised expression) (cells × genes): softplus, since ln(1 + exp(a)) is just that."""
+        return nn.functional.softplus(self.log_rate)
+
+    @property
+    def log_imputed(self) -> torch.Tensor:
+        """The imputed matrix as ln(1 + normalised expression): zeros filled, everything else as it was."""
+        return torch.where(self.log_expression == 0, self.log_expected, self.log_expression)
+
+
+class ImputationNetwork(nn.Module):
+    """f_I: genes → hidden → bottleneck → logarithm of the expected expression of every gene.
+
+    Residual in two senses: the filled-in matrix is the input plus a value at the zeros, and that value is learnt as a
+    departure from the gene's mean expression, at which the decoder starts.
+
+    Parameters
+    ----------
+    scale
+        What the network knows of the training cells: gene means and standard deviations.
+    hidden, bottleneck
+        Widths of the two hidden layers.
+    """
+
+    log_mean: torch.Tensor
+    log_scale: torch.Tensor
+    gene_log_rate: torch.Tensor
+
+    def __init__(self, scale: NetworkScale, *, hidden: int, bottleneck: int) -> None:
+        super().__init__()
+        self.register_buffer("log_mean", torch.from_numpy(scale.log_mean))
+        self.register_buffer("log_scale", torch.from_numpy(scale.log_scale))
+        self.register_buffer("gene_log_rate", torch.from_numpy(scale.log_rate))
+        self.encoder = nn.Linear(len(scale.log_mean), hidden)
+        self.hidden = nn.Linear(hidden, bottleneck)
+        self.decoder = nn.Linear(bottleneck, len(scale.log_mean))
+        self.apply(initialise)
+        with torch.no_grad():
+            self.decoder.weight.mul_(0.1)  # begin near the gene means
+            self.decoder.bias.copy_(self.gene_log_rate)
+
+    def forward(self, normalised: torch.Tensor, seen: torch.Tensor) -> Imputation:
+        """Predict the expected expression.
+
+        Parameters
+        ----------
+        normalised
+            Linear normalised expression (cells × genes).
+        seen
+            1 where the network may look, 0 where an entry or a gene is unknown; (cells × genes) or (genes,).
+        """
+        log_expression = torch.log1p(normalised)
+        # An unknown entry stands at its gene's mean, which is zero once standardised.
+        standardised = (log_expression - self.log_mean) * self.log_scale * seen
+        hidden = torch.tanh(self.encoder(standardised))
+        return Imputation(log_expression, self.decoder(torch.tanh(self.hidden(hidden))))
+
+
+class QualityNetwork(nn.Module):
+    """f_P: filled-in log expression, standardised → embedding → clusters. Two linear maps and nothing between them."""
+
+    log_mean: torch.Tensor
+    log_scale: torch.Tensor
+
+    def __init__(self, scale: NetworkScale, *, embedding: int, clusters: int) -> None:
+        super().__init__()
+        self.register_buffer("log_mean", torch.from_numpy(scale.log_mean))
+        self.register_buffer("log_scale", torch.from_numpy(scale.log_scale))
+        self.embedding = nn.Linear(len(scale.log_mean), embedding)
+        self.clusters = nn.Linear(embedding, clusters)
+        self.apply(initialise)
+
+    def forward(self, log_imputed: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the embedding (cells × d) and the cluster probabilities (cells × clusters)."""
+        embedding = self.embedding((log_imputed - self.log_mean) * self.log_scale)
+        return embedding, torch.softmax(self.clusters(embedding), dim=1)
+
+
+def initialise(layer: nn.Module) -> None:
+    """Start a linear layer from Glorot-uniform weights and a bias of zero."""
+    if isinstance(layer, nn.Linear):
+        nn.init.xavier_uniform_(layer.weight)
+        nn.init.zeros_(layer.bias)

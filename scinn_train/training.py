@@ -1,0 +1,259 @@
+"""Module 2: training the imputation sub-network together with the quality-assessment sub-network."""
+
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from scinn_infer.errors import ScinnError
+from scinn_infer.progress import track
+from scinn_train import losses, minibatch
+from scinn_train.neighbourhood import averaging
+from scinn_train.networks import ImputationNetwork, QualityNetwork
+from scinn_train.randomness import derive, torch_seed
+
+if TYPE_CHECKING:
+    from scipy import sparse
+
+    from scinn_train.config import Module2Config
+    from scinn_train.minibatch import Rows
+    from scinn_train.module1 import CellMap
+    from scinn_train.scale import NetworkScale
+
+    Terms = dict[str, torch.Tensor]
+
+_WARM_UP = 0.05  # share of the steps in which the learning rate rises
+_LARGEST_GRADIENT = 1.0
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One line of the training history: the weighted sum and each named term, on training and on held-out cells.
+
+    Attributes
+    ----------
+    step
+        Minibatches seen so far.
+    training, held_out
+        Loss by term (unweighted), and ``"total"``, their weighted sum.
+    """
+
+    step: int
+    training: dict[str, float]
+    held_out: dict[str, float]
+
+
+@dataclass(frozen=True)
+class TrainedNetworks:
+    """The two trained sub-networks, their history, and the cells that they were judged on."""
+
+    imputation: ImputationNetwork
+    quality: QualityNetwork
+    history: list[Epoch]
+    best: int
+    held_out: Rows
+
+
+class TrainingSet:
+    """The training cells, and what module 1 says of them: where minibatches come from.
+
+    Parameters
+    ----------
+    normalised
+        Linear normalised expression (cells × genes).
+    cell_map
+        Clusters and similarity of the same cells.
+    """
+
+    def __init__(
+        self, normalised: sparse.csr_array, cell_map: CellMap, *, neighbours: int, seed: int, device: torch.device
+    ) -> None:
+        self.normalised = normalised
+        self.cell_map = cell_map
+        self.averaging = averaging(cell_map.similarity.neighbours(neighbours, seed=derive(seed, "neighbours") % 2**31))
+        self.one_hot = torch.eye(int(cell_map.clusters.max()) + 1)
+        self.device = device
+
+    def expression(self, rows: Rows) -> torch.Tensor:
+        """Return the cells' own normalised expression (rows × genes)."""
+        return minibatch.dense(self.normalised, rows, self.device)
+
+    def neighbourhood(self, rows: Rows) -> torch.Tensor:
+        """Return the mean normalised expression of each cell's module-1 neighbourhood (rows × genes)."""
+        mean = self.averaging[rows] @ self.normalised
+        return torch.from_numpy(mean.toarray().astype(np.float32, copy=False)).to(self.device)
+
+    def assignment(self, rows: Rows) -> torch.Tensor:
+        """Return the cells' module-1 clusters, one-hot (rows × clusters)."""
+        return self.one_hot[self.cell_map.clusters[rows]].to(self.device)
+
+    def similarity(self, rows: Rows) -> torch.Tensor:
+        """Return the module-1 similarity between the cells (rows × rows)."""
+        return torch.from_numpy(self.cell_map.similarity.between(rows, rows)).to(self.device)
+
+
+def train(
+    normalised: sparse.csr_array,
+    cell_map: CellMap,
+    scale: NetworkScale,
+    *,
+    config: Module2Config,
+    seed: int,
+    device: torch.device,
+    progress: bool = False,
+) -> TrainedNetworks:
+    """Train both sub-networks until the held-out cells stop improving, and return them as they were at their best.
+
+    Parameters
+    ----------
+    normalised
+        Linear normalised expression (cells × genes).
+    cell_map
+        What module 1 found.
+    scale
+        Constants of the imputation network.
+
+    Raises
+    ------
+    ScinnError
+        If the loss stops being a number.
+    """
+    cells = normalised.shape[0]
+    random = np.random.default_rng(derive(seed, "minibatches"))
+    held_out, kept = np.split(random.permutation(cells), [max(1, round(cells * config.held_out))])
+    data = TrainingSet(normalised, cell_map, neighbours=config.neighbours, seed=seed, device=device)
+    history: list[Epoch] = []
+    with torch_seed(derive(seed, "imputation network")):
+        imputation, quality = _networks(scale, config=config, clusters=data.one_hot.shape[0], device=device)
+        best = _State(imputation, quality)
+        optimiser, schedule = _optimiser(imputation, quality, config=config, steps=config.steps(len(kept)))
+        epochs = -(-config.steps(len(kept)) // -(-len(kept) // config.batch(len(kept))))
+        for _ in track(range(epochs), description="imputation network", total=epochs, unit="epochs", enabled=progress):
+            training: list[Terms] = []
+            for rows in minibatch.shuffled(len(kept), config.batch(len(kept)), random):
+                terms = _terms(imputation, quality, data, kept[rows], config=config, random=random)
+                optimiser.zero_grad()
+                terms["total"].backward()
+                torch.nn.utils.clip_grad_norm_([*imputation.parameters(), *quality.parameters()], _LARGEST_GRADIENT)
+                optimiser.step()
+                schedule.step()
+                training.append({name: value.detach() for name, value in terms.items()})
+            judged = _judge(imputation, quality, data, np.sort(held_out), config=config, seed=seed)
+            history.append(Epoch(_steps(history) + len(training), _mean(training), judged))
+            best.offer(judged["total"], len(history) - 1)
+            if len(history) - 1 - best.epoch >= config.patience:
+                break
+    best.restore()
+    return TrainedNetworks(imputation, quality, history, best.epoch, np.sort(held_out))
+
+
+def _networks(
+    scale: NetworkScale, *, config: Module2Config, clusters: int, device: torch.device
+) -> tuple[ImputationNetwork, QualityNetwork]:
+    imputation = ImputationNetwork(scale, hidden=config.hidden, bottleneck=config.bottleneck)
+    quality = QualityNetwork(scale, embedding=config.embedding, clusters=clusters)
+    return imputation.to(device), quality.to(device)
+
+
+def _optimiser(
+    imputation: ImputationNetwork, quality: QualityNetwork, *, config: Module2Config, steps: int
+) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
+    optimiser = torch.optim.AdamW(
+        [*imputation.parameters(), *quality.parameters()], lr=config.learning_rate, weight_decay=config.weight_decay
+    )
+
+    def rate(step: int) -> float:
+        done = min(step / steps, 1.0)
+        return min(1.0, (step + 1) / (_WARM_UP * steps)) * max(0.02, 0.5 * (1 + math.cos(math.pi * done)))
+
+    return optimiser, torch.optim.lr_scheduler.LambdaLR(optimiser, rate)
+
+
+def _terms(
+    imputation: ImputationNetwork,
+    quality: QualityNetwork,
+    data: TrainingSet,
+    rows: Rows,
+    *,
+    config: Module2Config,
+    random: np.random.Generator,
+) -> Terms:
+    """Compute the named loss terms of one minibatch, and ``total``, their weighted sum."""
+    expression = data.expression(rows)
+    seen = _seen(expression, config=config, random=random)
+    predicted = imputation(expression, seen)
+    weights = config.weights
+    terms: Terms = {}
+    if weights.clusters or weights.similarity:
+        embedding, probability = quality(predicted.log_imputed)
+        terms["clusters"] = losses.clusters(probability, data.assignment(rows))
+        terms["similarity"] = losses.similarity(embedding, data.similarity(rows))
+    if weights.neighbourhood:
+        terms["neighbourhood"] = losses.neighbourhood(predicted, data.neighbourhood(rows))
+    if weights.masked:
+        terms["masked"] = losses.masked(predicted, expression, seen)
+    total = torch.stack([getattr(weights, name) * value for name, value in terms.items()]).sum()
+    return {"total": total, **terms}
+
+
+def _seen(expression: torch.Tensor, *, config: Module2Config, random: np.random.Generator) -> torch.Tensor:
+    """Choose what the network may look at: entries are hidden at random, and in half of the minibatches whole genes."""
+    seen = (torch.rand_like(expression) >= config.entry_dropout).float()
+    if random.random() < 0.5:
+        missing = random.uniform(0, config.gene_dropout)
+        seen *= (torch.rand(expression.shape[1], device=expression.device) >= missing).float()
+    return seen
+
+
+def _judge(
+    imputation: ImputationNetwork,
+    quality: QualityNetwork,
+    data: TrainingSet,
+    held_out: Rows,
+    *,
+    config: Module2Config,
+    seed: int,
+) -> dict[str, float]:
+    """Compute the loss on the held-out cells, with the same entries hidden at every call."""
+    random = np.random.default_rng(derive(seed, "judging"))
+    size = config.batch(data.normalised.shape[0])
+    with torch.no_grad(), torch_seed(derive(seed, "judging")):
+        batches = [held_out[rows] for rows in minibatch.in_order(len(held_out), size)]
+        terms = _mean([_terms(imputation, quality, data, rows, config=config, random=random) for rows in batches])
+    if not math.isfinite(terms["total"]):
+        msg = "the training diverged: the loss is no longer a number. Try a smaller learning rate, and check the unit."
+        raise ScinnError(msg)
+    return terms
+
+
+def _steps(history: list[Epoch]) -> int:
+    return history[-1].step if history else 0
+
+
+def _mean(batches: list[Terms]) -> dict[str, float]:
+    return {name: float(torch.stack([terms[name] for terms in batches]).mean()) for name in batches[0]}
+
+
+class _State:
+    """The networks as they were when the held-out loss was lowest."""
+
+    def __init__(self, *networks: torch.nn.Module) -> None:
+        self.networks = networks
+        self.loss = math.inf
+        self.epoch = 0
+        self.saved = [copy.deepcopy(network.state_dict()) for network in networks]
+
+    def offer(self, loss: float, epoch: int) -> None:
+        if loss < self.loss:
+            self.loss, self.epoch = loss, epoch
+            self.saved = [copy.deepcopy(network.state_dict()) for network in self.networks]
+
+    def restore(self) -> None:
+        for network, state in zip(self.networks, self.saved, strict=True):
+            network.load_state_dict(state)
+            network.eval()
