@@ -1,0 +1,107 @@
+"""``scinn-train fit``: from a reference in an ``.h5ad`` file to a model file."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from scinn_infer.contract import UNITS
+from scinn_infer.wholefile import check_output
+from scinn_train.config import DEVICES, PRESETS, Config
+from scinn_train.reading import read_reference
+
+if TYPE_CHECKING:
+    from scinn_train.fitting import Result
+
+
+@click.command(short_help="Fit scINN on a reference and export it as one .onnx file.")
+@click.argument("reference", type=click.Path(path_type=Path))
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The model file to write (.onnx).")
+@click.option("--layer", metavar="NAME", help="Layer with the expression.  [default: X]")
+@click.option("--unit", type=click.Choice(UNITS), default="counts", show_default=True, help="Unit of the expression.")
+@click.option("--clusters", metavar="K", type=click.IntRange(min=2), help="Number of clusters.  [default: chosen]")
+@click.option(
+    "--preset",
+    type=click.Choice(PRESETS),
+    default="default",
+    show_default=True,
+    help="'paper' is the published objective alone, for comparison.",
+)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of every random step.")
+@click.option("--threads", metavar="N", type=click.IntRange(min=1), help="CPU threads.  [default: all it may use]")
+@click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True, help="Where torch computes.")
+@click.option("--tissue", default="", help="Stored in the model file.")
+@click.option("--species", default="", help="Stored in the model file.")
+@click.option("--licence", default="", help="Stored in the model file.")
+@click.option("--overwrite", is_flag=True, help="Replace the output if it exists.")
+@click.option("--quiet", is_flag=True, help="Say nothing but errors.")
+def fit(
+    *,
+    reference: Path,
+    output: Path,
+    layer: str | None,
+    unit: str,
+    clusters: int | None,
+    preset: str,
+    seed: int,
+    threads: int | None,
+    device: str,
+    tissue: str,
+    species: str,
+    licence: str,
+    overwrite: bool,
+    quiet: bool,
+) -> None:
+    """Fit scINN on the cells of REFERENCE (.h5ad) and write the model file.
+
+    The expression must be in the unit that is given, neither log-transformed nor scaled. Depth normalisation and the
+    logarithm are part of the model.
+
+    \b
+    Example:
+      scinn-train fit reference.h5ad -o tissue.onnx --tissue pancreas --species human
+      scinn-train fit smartseq.h5ad -o tissue.onnx --layer tpm --unit tpm
+    """  # noqa: D301 - \b keeps click from filling the lines
+    check_output(output, overwrite=overwrite, keep=[reference])
+    config = Config.preset(
+        preset,
+        unit=unit,
+        clusters=clusters,
+        seed=seed,
+        threads=threads,
+        device=device,
+        tissue=tissue,
+        species=species,
+        licence=licence,
+    )
+    X, genes, gene_ids = read_reference(reference, layer=layer)
+    import scinn_train
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        result = scinn_train.fit(X, genes, gene_ids=gene_ids, config=config, progress=not quiet)
+    result.export(output, overwrite=overwrite)
+    if not quiet:
+        for warning in caught:
+            click.echo(f"warning: {warning.message}", err=True)
+        _report(result, output)
+
+
+def _report(result: Result, output: Path) -> None:
+    data, quality = result.info.training_data, result.info.quality
+    click.echo(
+        f"{data.cells:,} cells × {len(result.genes):,} genes (of {data.genes_before_filter:,}), {result.info.unit}"
+    )
+    click.echo(f"module 1: {result.info.clusters} clusters, {result.seconds['module 1']:.1f} s")
+    click.echo(
+        f"module 2: {len(result.history)} epochs, best {result.best_epoch + 1}, {result.seconds['module 2']:.1f} s"
+    )
+    click.echo(
+        f"held-out cells ({quality['held_out_cells']:.0f}), hidden entries: correlation "
+        f"{quality['masked_correlation']:.3f} (gene mean {quality['gene_mean_correlation']:.3f}), "
+        f"{quality['masked_deviance_explained']:.1%} of the gene mean's deviance explained"
+    )
+    click.echo(f"wrote {output}, {output.stat().st_size / 1e6:.1f} MB")

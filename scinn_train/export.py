@@ -1,0 +1,146 @@
+"""Export: the trained networks as one self-contained ONNX file, proven before it gets its name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnx
+import torch
+
+import scinn_infer
+from scinn_infer import contract
+from scinn_infer.errors import ScinnError
+from scinn_infer.wholefile import whole_file
+from scinn_train import graph
+from scinn_train.forward import forward
+
+if TYPE_CHECKING:
+    import os
+
+    import numpy.typing as npt
+    from scipy import sparse
+
+    from scinn_train.scale import NetworkScale
+    from scinn_train.training import TrainedNetworks
+
+    Array = npt.NDArray[np.float32]
+
+TOLERANCE = 1e-5
+"""Largest relative difference between torch and onnxruntime."""
+
+_PROVEN_CELLS = 64  # training cells, and as many random ones, on which the file is proven
+_LARGEST_EXPONENT = 60.0
+
+
+def network_weights(
+    networks: TrainedNetworks, scale: NetworkScale, *, target_depth: float | None
+) -> graph.NetworkWeights:
+    """Collect the trained weights, as numpy arrays in the orientation of the exported graph."""
+    imputation, quality = networks.imputation, networks.quality
+    # The quality network's standardisation is folded into its first map; the imputation network's needs `measured`.
+    embedding = _array(quality.embedding.weight).T.astype(np.float64) * scale.log_scale[:, None]
+    embedding_bias = _array(quality.embedding.bias) - scale.log_mean @ embedding
+    return graph.NetworkWeights(
+        depth_share=scale.depth_share,
+        target_depth=target_depth,
+        log_mean=scale.log_mean,
+        log_scale=scale.log_scale,
+        encoder_weight=_array(imputation.encoder.weight).T,
+        encoder_bias=_array(imputation.encoder.bias),
+        hidden_weight=_array(imputation.hidden.weight).T,
+        hidden_bias=_array(imputation.hidden.bias),
+        decoder_weight=_array(imputation.decoder.weight).T,
+        decoder_bias=_array(imputation.decoder.bias),
+        embedding_weight=embedding.astype(np.float32),
+        embedding_bias=embedding_bias.astype(np.float32),
+        cluster_weight=_array(quality.clusters.weight).T,
+        cluster_bias=_array(quality.clusters.bias),
+    )
+
+
+def export(
+    weights: graph.NetworkWeights,
+    info: contract.ModelInfo,
+    path: str | os.PathLike[str],
+    *,
+    proof: sparse.csr_array,
+    overwrite: bool = False,
+) -> None:
+    """Write a model file.
+
+    Parameters
+    ----------
+    weights, info
+        The trained networks, and what the file says of itself.
+    path
+        Where to write it.
+    proof
+        Training cells in the model's unit (cells × genes), some of which the file must impute as torch does.
+    overwrite
+        Whether an existing file may be replaced.
+
+    Raises
+    ------
+    ScinnError
+        If the file exists, cannot be written, or fails its proof; nothing is written then.
+    """
+    model = graph.build(weights, info)
+    onnx.checker.check_model(model, full_check=True)
+    content = model.SerializeToString(deterministic=True)
+    prove(content, weights, proof)
+    with whole_file(path, overwrite=overwrite) as temporary:
+        temporary.write_bytes(content)
+
+
+def prove(content: bytes, weights: graph.NetworkWeights, cells: sparse.csr_array) -> None:
+    """Hold a model file against torch, on training cells and on random ones, with and without missing genes.
+
+    Raises
+    ------
+    ScinnError
+        If a non-zero value is changed, a value is negative or not finite, or the file and torch differ.
+    """
+    # The last hidden layer is within (-1, 1), so this bounds the exponent whatever the input.
+    largest = float((weights.decoder_bias + np.abs(weights.decoder_weight).sum(axis=0)).max())
+    _require(largest < _LARGEST_EXPONENT, f"its expected expression can reach e^{largest:.0f}")
+    model = scinn_infer.load(content, threads=1)
+    genes = len(weights.log_mean)
+    random = np.random.default_rng(0)
+    for expression in (cells[:_PROVEN_CELLS].toarray(), _random_cells(cells, random)):
+        for measured in (np.ones(genes, np.float32), (random.random(genes) < 0.7).astype(np.float32)):
+            block = np.ascontiguousarray(expression * measured, dtype=np.float32)
+            outputs = model.run(block, measured, outputs=contract.OUTPUTS)
+            _hold(block, outputs, forward(weights, torch.from_numpy(block), torch.from_numpy(measured)))
+
+
+def _hold(expression: Array, outputs: dict[str, Array], reference: dict[str, torch.Tensor]) -> None:
+    imputed = outputs[contract.OUTPUT_IMPUTED]
+    observed = expression != 0
+    _require(bool((imputed[observed] == expression[observed]).all()), "it changes a value that is not zero")
+    _require(bool(np.isfinite(imputed).all() and (imputed >= 0).all()), "it imputes a negative or infinite value")
+    for name, value in reference.items():
+        expected = value.numpy()
+        scale = (
+            np.abs(expected) if name in (contract.OUTPUT_IMPUTED, contract.OUTPUT_EXPECTED) else np.abs(expected).max()
+        )
+        worst = float((np.abs(outputs[name] - expected) / np.maximum(scale, np.finfo(np.float32).tiny)).max())
+        _require(worst <= TOLERANCE, f"its output {name!r} differs from torch's by {worst:.1e} relative")
+
+
+def _random_cells(cells: sparse.csr_array, random: np.random.Generator) -> Array:
+    """Cells that no tissue has: values of the training cells at random places, and one cell without any."""
+    shape = (_PROVEN_CELLS, cells.shape[1])
+    block = random.choice(cells.data, size=shape) * (random.random(shape) < random.random((_PROVEN_CELLS, 1)))
+    block[0] = 0
+    return block.astype(np.float32)
+
+
+def _require(condition: bool, failure: str) -> None:
+    if not condition:
+        msg = f"the exported model failed its proof: {failure}. Nothing was written; please report this."
+        raise ScinnError(msg)
+
+
+def _array(tensor: torch.Tensor) -> Array:
+    return tensor.detach().cpu().numpy().astype(np.float32)

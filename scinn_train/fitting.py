@@ -1,0 +1,248 @@
+"""Fit the whole two-module system on one dataset."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from scinn_infer.contract import ModelInfo
+from scinn_infer.errors import ScinnError, ScinnWarning
+from scinn_infer.threads import available_threads
+from scinn_train import export
+from scinn_train.config import Config
+from scinn_train.module1 import map_cells
+from scinn_train.normalise import Normalisation, log1p
+from scinn_train.provenance import describe_data, describe_training
+from scinn_train.quality import measure
+from scinn_train.reference import Reference, prepare
+from scinn_train.scale import NetworkScale
+from scinn_train.training import train
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterator, Sequence
+
+    import numpy.typing as npt
+
+    from scinn_train.graph import NetworkWeights
+    from scinn_train.module1 import CellMap
+    from scinn_train.training import Epoch
+
+    Array = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Result:
+    """A fitted scINN: what module 1 found, how module 2 was trained, and the model that can be exported.
+
+    Attributes
+    ----------
+    clusters
+        Module-1 cluster of each cell, 0 the largest; -1 for a cell without any expression (cells,).
+    latent
+        The latent of module 1 that agrees best with the clusters; NaN for a cell without any expression
+        (cells × latents).
+    history
+        One entry for each epoch of module 2: the loss by its named terms, on training and on held-out cells.
+    best_epoch
+        The entry of the history at which the network was kept.
+    info
+        What the model file will say of itself.
+    seconds
+        Time that each module took.
+    """
+
+    clusters: npt.NDArray[np.intp]
+    latent: Array
+    history: list[Epoch]
+    best_epoch: int
+    info: ModelInfo
+    seconds: dict[str, float]
+    _weights: NetworkWeights
+    _cell_map: CellMap
+    _reference: Reference
+
+    @property
+    def genes(self) -> tuple[str, ...]:
+        """The model's genes: those seen in enough training cells."""
+        return self.info.genes
+
+    def similarity(self, rows: npt.ArrayLike, columns: npt.ArrayLike) -> Array:
+        """Return the module-1 similarity of some cells with others.
+
+        Parameters
+        ----------
+        rows, columns
+            Indices of cells.
+
+        Returns
+        -------
+            Pearson correlation of their latents, averaged over the ensemble, in [-1, 1] (rows × columns); NaN for a
+            cell without any expression.
+
+        Raises
+        ------
+        ScinnError
+            If an index is out of range.
+        """
+        position = np.full(self._reference.cells_before, -1, dtype=np.intp)
+        position[self._reference.cells] = np.arange(len(self._reference.cells))
+        try:
+            first, second = (position[np.atleast_1d(np.asarray(cells))] for cells in (rows, columns))
+        except IndexError as error:
+            msg = f"a cell index is out of range: there are {len(position)} cells, counted from 0."
+            raise ScinnError(msg) from error
+        values = self._cell_map.similarity.between(first, second)
+        values[first < 0] = np.nan
+        values[:, second < 0] = np.nan
+        return values
+
+    def export(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+        """Write the model file; it appears under its name only once it is proven (``scinn_train.export``).
+
+        Parameters
+        ----------
+        path
+            Where to write it.
+        overwrite
+            Whether an existing file may be replaced.
+
+        Raises
+        ------
+        ScinnError
+            If the file exists, cannot be written, or does not do what the network does.
+        """
+        export.export(self._weights, self.info, path, proof=self._reference.X, overwrite=overwrite)
+
+
+def fit(
+    X: Any,
+    genes: Sequence[str] | None = None,
+    *,
+    config: Config | None = None,
+    layer: str | None = None,
+    gene_ids: Sequence[str] | None = None,
+    progress: bool = False,
+) -> Result:
+    """Fit scINN on one dataset of a tissue.
+
+    Parameters
+    ----------
+    X
+        Non-negative expression in ``config.unit`` (cells × genes): a numpy array, a scipy sparse matrix, or an AnnData.
+        It is not changed.
+    genes
+        Names of the columns; taken from ``var_names`` of an AnnData.
+    config
+        Configuration; ``Config()`` when None.
+    layer
+        The layer of an AnnData to use instead of its ``X``.
+    gene_ids
+        Ensembl ids of the columns, where known; taken from ``var["gene_ids"]`` of an AnnData if that is there.
+    progress
+        Whether to show progress bars on a terminal.
+
+    Raises
+    ------
+    ScinnError
+        If the data cannot be trained on; the message says what is wrong, where, and what to do.
+    """
+    config = config or Config()
+    if hasattr(X, "var_names"):
+        genes = list(X.var_names)
+        gene_ids = list(X.var["gene_ids"]) if gene_ids is None and "gene_ids" in X.var else gene_ids
+        X = _expression(X, layer)
+    if genes is None:
+        msg = "the names of the genes are needed: fit(X, genes), or fit(adata)."
+        raise ScinnError(msg)
+    reference = prepare(X, genes, gene_ids=gene_ids, config=config)
+    empty = reference.cells_before - len(reference.cells)
+    if empty:
+        msg = f"{empty} cell(s) have no expression at all; they are left out of the training."
+        warnings.warn(msg, ScinnWarning, stacklevel=2)
+    threads = config.threads or available_threads()
+    with _torch_threads(threads):
+        return _fit(reference, config=config, threads=threads, progress=progress)
+
+
+def _fit(reference: Reference, *, config: Config, threads: int, progress: bool) -> Result:
+    device = _device(config.device)
+    normalisation = Normalisation.from_cells(reference.X, unit=config.unit)
+    normalised = normalisation.normalise(reference.X)
+    started = time.perf_counter()
+    cell_map = map_cells(
+        log1p(normalised),
+        config=config.module1,
+        clusters=config.clusters,
+        seed=config.seed,
+        device=device,
+        progress=progress,
+    )
+    mapped = time.perf_counter()
+    scale = NetworkScale.from_cells(normalised)
+    networks = train(
+        normalised, cell_map, scale, config=config.module2, seed=config.seed, device=device, progress=progress
+    )
+    trained = time.perf_counter()
+    info = ModelInfo(
+        genes=reference.genes,
+        gene_ids=reference.gene_ids,
+        unit=config.unit,
+        clusters=int(cell_map.clusters.max()) + 1,
+        training_data=describe_data(reference.X, genes_before_filter=reference.genes_before, sha256=reference.sha256),
+        training=describe_training(config, threads=threads, device=device.type),
+        quality=measure(networks, normalised, config=config.module2, seed=config.seed, device=device),
+        tissue=config.tissue,
+        species=config.species,
+        licence=config.licence,
+    )
+    return Result(
+        clusters=_for_all_cells(cell_map.clusters, reference, missing=-1),
+        latent=_for_all_cells(cell_map.latent, reference, missing=np.nan),
+        history=networks.history,
+        best_epoch=networks.best,
+        info=info,
+        seconds={"module 1": mapped - started, "module 2": trained - mapped},
+        _weights=export.network_weights(networks, scale, target_depth=normalisation.target_depth),
+        _cell_map=cell_map,
+        _reference=reference,
+    )
+
+
+def _expression(adata: Any, layer: str | None) -> Any:
+    if layer is None:
+        return adata.X
+    if layer not in adata.layers:
+        there = ", ".join(map(repr, adata.layers)) or "none"
+        msg = f"there is no layer {layer!r} in the AnnData; its layers: {there}."
+        raise ScinnError(msg)
+    return adata.layers[layer]
+
+
+def _for_all_cells(values: npt.NDArray[Any], reference: Reference, *, missing: float) -> npt.NDArray[Any]:
+    everyone = np.full((reference.cells_before, *values.shape[1:]), missing, dtype=values.dtype)
+    everyone[reference.cells] = values
+    return everyone
+
+
+def _device(name: str) -> torch.device:
+    if name == "cuda" and not torch.cuda.is_available():
+        msg = "device is 'cuda', but torch sees no GPU. Use device 'auto' or 'cpu'."
+        raise ScinnError(msg)
+    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+@contextmanager
+def _torch_threads(threads: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,55 @@
+"""The exported network computed by torch, in double precision: what the model file is proven against."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from scinn_infer import contract
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from scinn_train.graph import NetworkWeights
+
+
+def forward(weights: NetworkWeights, expression: torch.Tensor, measured: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Return every output of the contract for a block of cells.
+
+    Parameters
+    ----------
+    expression
+        In the model's unit (cells × genes); zero at genes that are not measured.
+    measured
+        1 for each gene that the batch has, 0 for each that it lacks (genes,).
+    """
+    x, m = expression.double(), measured.double()
+    size = _size_factor(weights, x, m)
+    divisor = size.clamp(min=1e-30)
+    standardised = (torch.log1p(x / divisor) - _double(weights.log_mean)) * _double(weights.log_scale) * m
+    hidden = torch.tanh(standardised @ _double(weights.encoder_weight) + _double(weights.encoder_bias))
+    hidden = torch.tanh(hidden @ _double(weights.hidden_weight) + _double(weights.hidden_bias))
+    expected = torch.exp(hidden @ _double(weights.decoder_weight) + _double(weights.decoder_bias)) * size
+    imputed = torch.where(x == 0, expected, x)
+    embedding = torch.log1p(imputed / divisor) @ _double(weights.embedding_weight) + _double(weights.embedding_bias)
+    probability = torch.softmax(embedding @ _double(weights.cluster_weight) + _double(weights.cluster_bias), dim=1)
+    return {
+        contract.OUTPUT_IMPUTED: imputed,
+        contract.OUTPUT_EXPECTED: expected,
+        contract.OUTPUT_CLUSTER_PROBABILITY: probability,
+        contract.OUTPUT_EMBEDDING: embedding,
+    }
+
+
+def _size_factor(weights: NetworkWeights, x: torch.Tensor, m: torch.Tensor) -> torch.Tensor:
+    if weights.target_depth is None:
+        return torch.ones(len(x), 1, dtype=torch.float64)
+    return x.sum(dim=1, keepdim=True) / ((_double(weights.depth_share) * m).sum() * weights.target_depth).clamp(
+        min=1e-30
+    )
+
+
+def _double(array: npt.NDArray[np.float32]) -> torch.Tensor:
+    return torch.from_numpy(array).double()

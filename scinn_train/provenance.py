@@ -1,0 +1,67 @@
+"""What a model file says about the data and the run that made it."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from scinn_infer import __version__
+from scinn_infer.contract import Spread, TrainingData
+from scinn_train.normalise import depth
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy.typing as npt
+    from scipy import sparse
+
+    from scinn_train.config import Config
+
+
+def describe_data(X: sparse.csr_array, *, genes_before_filter: int, sha256: str) -> TrainingData:
+    """Describe the training cells (cells × model genes), in their own unit."""
+    gene_mean = np.asarray(X.sum(axis=0, dtype=np.float64)).ravel() / X.shape[0]
+    return TrainingData(
+        cells=X.shape[0],
+        genes_before_filter=genes_before_filter,
+        zero_fraction=round(1 - X.nnz / (X.shape[0] * X.shape[1]), 6),
+        depth=_spread(depth(X)),
+        genes_per_cell=_spread(np.diff(X.indptr)),
+        gene_mean=tuple(_significant(gene_mean)),
+        sha256=sha256,
+    )
+
+
+def describe_training(config: Config, *, threads: int, device: str) -> dict[str, Any]:
+    """Describe the run: configuration, seed, threads and versions. No date: the same run makes the same file."""
+    import torch
+
+    versions = {"scinn": __version__, "torch": str(torch.__version__), "numpy": np.__version__}
+    versions["python"] = platform.python_version()
+    return {"config": asdict(config), "seed": config.seed, "threads": threads, "device": device, "versions": versions}
+
+
+def matrix_sha256(X: sparse.csr_array, genes: Sequence[str]) -> str:
+    """Return the SHA-256 of a training matrix: shape, gene names, and the non-zero entries row by row.
+
+    The digest is over the little-endian bytes of: the shape (two int64), the gene names joined by newlines (UTF-8), the
+    row pointers (int64), the column indices (int64, ascending in each row) and the values (float32) of its CSR form.
+    """
+    digest = hashlib.sha256()
+    digest.update(np.array(X.shape, dtype="<i8").tobytes())
+    digest.update("\n".join(genes).encode())
+    for array, dtype in ((X.indptr, "<i8"), (X.indices, "<i8"), (X.data, "<f4")):
+        digest.update(np.ascontiguousarray(array, dtype=dtype).tobytes())
+    return digest.hexdigest()
+
+
+def _spread(values: npt.NDArray[Any]) -> Spread:
+    return Spread(*_significant(np.quantile(values, [0, 0.05, 0.5, 0.95, 1])))
+
+
+def _significant(values: npt.NDArray[np.float64]) -> list[float]:
+    return [float(f"{value:.6g}") for value in values]
