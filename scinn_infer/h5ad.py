@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, overload
 
 from scinn_infer.errors import ScinnError
 from scinn_infer.storage import open_storage
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     import h5py
 
     from scinn_infer.storage import Rows
+
+SAMPLE_PLACES, SAMPLE_CELLS = 8, 64
+"""How many places a sample is taken from, and how many cells from each."""
 
 OTHER_FORMATS = {
     "matrix": " It looks like a 10x Genomics file: convert it with scanpy.read_10x_h5(old).write_h5ad(new)",
@@ -112,8 +116,13 @@ class H5adMatrix:
 
     @cached_property
     def cells(self) -> list[str]:
-        """Names of the cells, from the index of ``obs``; read only when asked for, since they may be many."""
+        """Names of the cells, from the index of ``obs``."""
         return self._names("obs")
+
+    @property
+    def cell_names(self) -> Sequence[str]:
+        """The same for messages: read only when one is looked at, since they may be many."""
+        return _CellNames(self)
 
     def rows(self, start: int, stop: int) -> Rows:
         """Return the cells ``start`` to ``stop`` (cells × genes), as stored: a CSR array or a dense one.
@@ -137,6 +146,18 @@ class H5adMatrix:
         for start in range(0, self.shape[0], batch_size):
             yield self.rows(start, min(start + batch_size, self.shape[0]))
 
+    def sample(self) -> Iterator[tuple[int, Rows]]:
+        """Yield some cells from all over the matrix (cells × genes), with the position of the first of each few.
+
+        Raises
+        ------
+        ScinnError
+            If the file is damaged there.
+        """
+        last = max(self.shape[0] - SAMPLE_CELLS, 0)
+        for start in sorted({last * place // (SAMPLE_PLACES - 1) for place in range(SAMPLE_PLACES)}):
+            yield start, self.rows(start, min(start + SAMPLE_CELLS, self.shape[0]))
+
     def _names(self, axis: str) -> list[str]:
         from anndata.io import read_elem
 
@@ -156,6 +177,21 @@ class H5adMatrix:
         if 0 in shape:
             msg = f"{self.source} is empty: {shape[0]:,} cells × {shape[1]:,} genes."
             raise ScinnError(msg)
+
+
+class _CellNames(Sequence[str]):
+    def __init__(self, matrix: H5adMatrix) -> None:
+        self._matrix = matrix
+
+    def __len__(self) -> int:
+        return self._matrix.shape[0]
+
+    @overload
+    def __getitem__(self, position: int) -> str: ...
+    @overload
+    def __getitem__(self, position: slice) -> Sequence[str]: ...
+    def __getitem__(self, position: int | slice) -> str | Sequence[str]:
+        return self._matrix.cells[position]
 
 
 def import_io(doing: str) -> ModuleType:

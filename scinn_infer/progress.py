@@ -70,4 +70,5 @@ def _bar(unit: str) -> Progress:
         Done(),
         TimeRemainingColumn(elapsed_when_finished=True),
     )
-    return Progress(*columns, console=Console(stderr=True))
+    # stdout stays as it is: rich would print it on stderr, above the bar.
+    return Progress(*columns, console=Console(stderr=True), redirect_stdout=False)

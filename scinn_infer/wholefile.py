@@ -59,7 +59,9 @@ def whole_file(
         else:
             _name(temporary, place)
     except OSError as error:
-        msg = f"{path} could not be written: {error.strerror or error}. Whatever was there before is unchanged."
+        # HDF5's own text runs over several lines, with addresses in memory.
+        reason = os.strerror(error.errno) if error.errno else str(error).partition("\n")[0]
+        msg = f"{path} could not be written: {reason}. Whatever was there before is unchanged."
         raise ScinnError(msg) from error
     finally:
         temporary.unlink(missing_ok=True)

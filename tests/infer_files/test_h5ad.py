@@ -127,7 +127,7 @@ def test_reads_names_under_any_column_name(tmp_path, make_adata, make_counts, in
         assert matrix.cells == list(index)
 
 
-# ------------------------------------------------------------------------------------------------- files to be refused
+# ---- files to be refused
 
 
 def read(path, **options) -> None:

@@ -1,0 +1,147 @@
+"""The command ``scinn-infer``, and what it shares with ``scinn-train``: how errors and interruptions are told."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import traceback
+import warnings
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+from scinn_infer import __version__
+from scinn_infer.commands.apply import apply
+from scinn_infer.commands.check import check
+from scinn_infer.commands.console import printable
+from scinn_infer.commands.inspect import inspect
+from scinn_infer.errors import ScinnError, ScinnWarning
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+EXIT_REFUSED = 2
+EXIT_INTERRUPTED = 130
+EXIT_BROKEN_PIPE = 141
+
+EXIT_CODES = """\b
+Exit codes: 0 done; 1 usable with warnings (only 'check'); 2 refused or bad usage, nothing written; 130 interrupted.
+Set SCINN_DEBUG=1 to see where an error comes from.
+"""
+
+
+@click.group(epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, message="%(prog)s %(version)s")
+def group() -> None:
+    """Apply a scINN model, one .onnx file, to new single-cell data.
+
+    \b
+    Example:
+      scinn-infer check tissue.onnx new.h5ad
+      scinn-infer apply tissue.onnx new.h5ad -o imputed.h5ad
+    """  # noqa: D301 - \b keeps click from filling the lines
+
+
+group.add_command(apply)
+group.add_command(inspect)
+group.add_command(check)
+
+
+def main() -> int:
+    """Run ``scinn-infer`` on the process's arguments; return the exit code."""
+    return main_for(group, "scinn-infer")
+
+
+def main_for(group: click.Group, name: str, arguments: Sequence[str] | None = None) -> int:
+    """Run a command-line group; tell what goes wrong in one sentence on stderr; return the exit code.
+
+    Parameters
+    ----------
+    group
+        The click group. What a command returns is the exit code, None being 0.
+    name
+        How the program calls itself.
+    arguments
+        Its arguments; those of the process if not given. None at all asks for the help.
+    """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        with (
+            _termination_interrupts(),
+            _warnings_told(name),
+            group.make_context(name, list(arguments) or ["--help"]) as context,
+        ):
+            code = group.invoke(context)
+        sys.stdout.flush()
+        return int(code or 0)
+    except click.exceptions.Exit as request:
+        return request.exit_code
+    except BrokenPipeError:
+        _forget_stdout()
+        return EXIT_BROKEN_PIPE
+    except (Exception, KeyboardInterrupt) as error:
+        if os.environ.get("SCINN_DEBUG") == "1":
+            traceback.print_exc()
+        sentence, code = _explain(error, name)
+    # Told only now: with the error its traceback is gone, and the progress bar that it kept on the screen.
+    click.echo(f"{name}: error: {printable(sentence)}", err=True)
+    return code
+
+
+def _explain(error: BaseException, name: str) -> tuple[str, int]:
+    """Return the sentence and the exit code for what ended a command."""
+    match error:
+        case KeyboardInterrupt() | click.Abort():
+            return "interrupted; no output was written.", EXIT_INTERRUPTED
+        case click.UsageError():
+            where = error.ctx.command_path if error.ctx else name
+            return f"{error.format_message()} See: {where} --help", EXIT_REFUSED
+        case click.ClickException():
+            return error.format_message(), EXIT_REFUSED
+        case ScinnError():
+            return str(error), EXIT_REFUSED
+        case OSError():
+            where = f"{error.filename}: " if error.filename else ""
+            reason = os.strerror(error.errno) if error.errno else error
+            return f"{where}{reason}.", EXIT_REFUSED
+        case MemoryError():
+            return "there is not enough memory. A smaller --batch-size needs less.", EXIT_REFUSED
+    report = "This is a bug: please report it, with what the same command prints under SCINN_DEBUG=1."
+    return f"unexpected {type(error).__name__}: {error}. {report}", EXIT_REFUSED
+
+
+@contextmanager
+def _termination_interrupts() -> Iterator[None]:
+    """Let a polite kill, as batch systems send it, clean up as Ctrl-C does."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _warnings_told(name: str) -> Iterator[None]:
+    """Tell our own warnings in one sentence each; those of the libraries below say nothing to a user."""
+
+    def tell(message: Warning | str, *_: object, **__: object) -> None:
+        click.echo(f"{name}: warning: {printable(str(message))}", err=True)
+
+    with warnings.catch_warnings():
+        if os.environ.get("SCINN_DEBUG") != "1":
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("always", ScinnWarning)
+            warnings.showwarning = tell
+        yield
+
+
+def _forget_stdout() -> None:
+    """Whoever read stdout has gone: let the interpreter's last flush go nowhere."""
+    with open(os.devnull, "w") as nowhere:  # noqa: PTH123 - a descriptor is what is wanted
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())

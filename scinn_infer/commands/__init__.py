@@ -1,0 +1,1 @@
+"""The commands of ``scinn-infer``, one module each."""

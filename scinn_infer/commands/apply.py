@@ -1,0 +1,69 @@
+"""``scinn-infer apply``: fill the zeros of a file's cells."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command(short_help="Fill the zeros of new cells, from .h5ad to .h5ad.")
+@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("new", type=click.Path(path_type=Path))
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The .h5ad file to write.")
+@click.option("--layer", metavar="NAME", help="The layer to impute; X if not given.")
+@click.option("--key-added", metavar="NAME", default="scinn", show_default=True, help="Name of the new layer.")
+@click.option(
+    "--batch-size", type=click.IntRange(1), metavar="N", help="Cells to take at a time: less needs less memory."
+)
+@click.option(
+    "--threads", type=click.IntRange(1), metavar="N", help="Threads; all that this process may use if not given."
+)
+@click.option("--overwrite", is_flag=True, help="Replace the output if it exists. The input is never replaced.")
+@click.option("--quiet", is_flag=True, help="Say nothing but warnings and errors.")
+def apply(
+    model: Path,
+    new: Path,
+    output: Path,
+    layer: str | None,
+    key_added: str,
+    batch_size: int | None,
+    threads: int | None,
+    overwrite: bool,
+    quiet: bool,
+) -> None:
+    """Fill the zeros of the cells in the file NEW with what MODEL expects there.
+
+    The output is a copy of NEW with one more layer (--key-added), dense, in the unit of NEW and at each cell's own
+    depth, and a record of how it was made in uns. Non-zero values are kept bit for bit; so is all else in the file.
+    Memory is bounded by --batch-size, whatever the number of cells; the result does not depend on it.
+
+    The values have to be in the unit that MODEL was trained on, which 'scinn-infer inspect' tells: for counts, the raw
+    ones, neither normalised nor log-transformed. They are often kept in a layer: see --layer.
+
+    The output appears when it is whole. A killed run leaves what was there before, and at most a file OUTPUT.*.part.
+
+    \b
+    Example:
+      scinn-infer apply tissue.onnx new.h5ad -o imputed.h5ad
+      scinn-infer apply tissue.onnx new.h5ad -o imputed.h5ad --layer counts --threads 4
+    """  # noqa: D301 - \b keeps click from filling the lines
+    from scinn_infer.apply import apply_file
+    from scinn_infer.model import load
+
+    def say(sentence: str) -> None:
+        if not quiet:
+            click.echo(sentence, err=True)
+
+    apply_file(
+        load(model, threads=threads),
+        new,
+        output,
+        layer=layer,
+        key_added=key_added,
+        batch_size=batch_size,
+        overwrite=overwrite,
+        say=say,
+        progress=not quiet,
+    )
+    say(f"Wrote {output}: the imputed values are in layers[{key_added!r}].")

@@ -1,0 +1,133 @@
+"""``scinn-infer check``: tell whether a model fits a file's cells."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from scinn_infer.commands.console import number_text, print_json, print_table, printable, range_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from scinn_infer.contract import ModelInfo
+    from scinn_infer.genes import GeneMatch
+    from scinn_infer.h5ad import H5adMatrix
+    from scinn_infer.model import Model
+    from scinn_infer.suitability import Suitability
+    from scinn_infer.summary import BatchSummary
+
+EXIT_CODES = {"fits": 0, "usable with warnings": 1, "refused": 2}
+
+
+@click.command(short_help="Would a model fit new cells? Exit code 0 yes, 1 with warnings, 2 no.")
+@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("new", type=click.Path(path_type=Path))
+@click.option("--layer", metavar="NAME", help="The layer to check; X if not given.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def check(model: Path, new: Path, layer: str | None, as_json: bool) -> int:
+    """Tell whether MODEL fits the cells in the file NEW, before it is applied.
+
+    Holds the genes, the unit, the depth, the genes per cell, the zeros and the mean expression per gene against what
+    the model was trained on. Every value is looked at; nothing is written.
+
+    Exit codes: 0 fits; 1 usable with warnings; 2 refused.
+
+    \b
+    Example:
+      scinn-infer check tissue.onnx new.h5ad
+      scinn-infer check tissue.onnx new.h5ad --layer counts --json | jq .warnings
+    """  # noqa: D301 - \b keeps click from filling the lines
+    from scinn_infer.h5ad import H5adMatrix
+    from scinn_infer.model import load
+    from scinn_infer.suitability import examine
+
+    loaded = load(model)
+    with H5adMatrix(new, layer=layer) as matrix:
+        found = examine(loaded.info, matrix, progress=not as_json)
+    if as_json:
+        print_json(_document(found, matrix, loaded, layer))
+    else:
+        _print(found, matrix, loaded.info)
+    return EXIT_CODES[found.verdict]
+
+
+def _document(found: Suitability, matrix: H5adMatrix, model: Model, layer: str | None) -> dict[str, Any]:
+    return {
+        "verdict": found.verdict,
+        "refusals": found.refusals,
+        "warnings": found.warnings,
+        "input": {
+            "file": str(matrix.path),
+            "layer": layer,
+            "cells": matrix.shape[0],
+            "genes": matrix.shape[1],
+            "storage": matrix.storage,
+            "dtype": str(matrix.dtype),
+        },
+        "model": {
+            "file": model.source,
+            "sha256": model.sha256,
+            "unit": model.info.unit,
+            "tissue": model.info.tissue,
+            "species": model.info.species,
+            "genes": len(model.genes),
+        },
+        "genes": _gene_report(found.match),
+        "batch": _numbers(found.batch),
+        "training": _numbers(found.training),
+        "profile_correlation": found.profile_correlation,
+    }
+
+
+def _gene_report(match: GeneMatch) -> dict[str, Any]:
+    return {
+        "compared_by": match.by,
+        "matched": match.matched,
+        "overlap": match.overlap,
+        "training_expression_share": match.expression_share,
+        "missing": match.missing,
+        "extra": match.extra,
+        "duplicated": match.duplicated,
+    }
+
+
+def _numbers(summary: BatchSummary | None) -> dict[str, Any] | None:
+    if summary is None:
+        return None
+    fields = ("cells", "empty_cells", "zero_fraction")
+    spreads = {"depth": asdict(summary.depth), "genes_per_cell": asdict(summary.genes_per_cell)}
+    return {name: getattr(summary, name) for name in fields} | spreads
+
+
+def _print(found: Suitability, matrix: H5adMatrix, info: ModelInfo) -> None:
+    sizes = [
+        ("cells", f"{matrix.shape[0]:,}", f"{info.training_data.cells:,}"),
+        ("genes", f"{matrix.shape[1]:,}", f"{len(info.genes):,}"),
+    ]
+    print_table(("", "this batch", "the model's training"), [sizes, _compared(found.batch, found.training)])
+    click.echo(printable(found.match.sentence))
+    if found.profile_correlation is not None:
+        click.echo(f"Mean expression per gene correlates with the training data's by {found.profile_correlation:.2f}.")
+    for kind, sentences in {"refused": found.refusals, "warning": found.warnings}.items():
+        for sentence in sentences:
+            click.echo(f"{kind}: {printable(sentence)}")
+    click.echo(f"Verdict: {found.verdict}.")
+
+
+def _compared(batch: BatchSummary | None, training: BatchSummary | None) -> list[tuple[str, str, str]]:
+    """Return the rows that compare the two, over the genes that both have."""
+    if batch is None or training is None:
+        return []
+    rows: list[tuple[str, Callable[[BatchSummary], str]]] = [
+        ("depth: median", lambda summary: number_text(summary.depth.median)),
+        ("depth: 90 % of the cells", lambda summary: range_text(summary.depth)),
+        ("genes in a cell: median", lambda summary: number_text(summary.genes_per_cell.median)),
+        ("genes in a cell: 90 % of the cells", lambda summary: range_text(summary.genes_per_cell)),
+        ("zeros", lambda summary: f"{summary.zero_fraction:.1%}"),
+        ("cells without expression", lambda summary: f"{summary.empty_cells:,}"),
+    ]
+    return [(name, text(batch), text(training)) for name, text in rows]

@@ -1,0 +1,49 @@
+"""What the commands print on stdout: tables for people, JSON for programs."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from scinn_infer.contract import Spread
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON document."""
+    click.echo(json.dumps(value, indent=2, allow_nan=False))
+
+
+def print_table(heading: Sequence[str], sections: Iterable[Sequence[Sequence[str]]]) -> None:
+    """Print rows of text under a heading, with a gap between sections; a section without rows is left out."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Column, Table
+    from rich.text import Text
+
+    # Text objects, because brackets in a gene or file name are no markup.
+    table = Table(*(Column(Text(printable(title)), overflow="fold") for title in heading), box=box.SIMPLE)
+    for rows in filter(None, sections):
+        for name, *values in rows:
+            table.add_row(Text(printable(name), style="cyan"), *(Text(printable(value)) for value in values))
+        table.add_section()
+    Console().print(table)
+
+
+def printable(text: str) -> str:
+    """Keep text that comes from files from steering the terminal."""
+    return "".join(character if character.isprintable() else " " for character in text)
+
+
+def number_text(value: float) -> str:
+    """Return a number with the digits that matter."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def range_text(spread: Spread) -> str:
+    """Return between what the middle 90 % lie."""
+    return f"{number_text(spread.q05)} to {number_text(spread.q95)}"

@@ -1,0 +1,90 @@
+"""``scinn-infer inspect``: everything that a model file knows about itself."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from scinn_infer.commands.console import number_text, print_json, print_table, range_text
+
+if TYPE_CHECKING:
+    from scinn_infer.contract import ModelInfo, Spread
+
+GENES_SHOWN = 5
+
+
+@click.command(short_help="Show everything that a model file knows about itself.")
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print JSON: every field, all genes.")
+def inspect(model: Path, as_json: bool) -> None:
+    """Show everything that the file MODEL knows about itself.
+
+    \b
+    Example:
+      scinn-infer inspect tissue.onnx
+      scinn-infer inspect tissue.onnx --json | jq .training_data.depth
+    """  # noqa: D301 - \b keeps click from filling the lines
+    from scinn_infer.model import load
+
+    loaded = load(model)
+    size = model.stat().st_size
+    if as_json:
+        print_json({"file": str(model), "bytes": size, "sha256": loaded.sha256, **asdict(loaded.info)})
+    else:
+        print_table((str(model), ""), _sections(loaded.info, size, loaded.sha256))
+
+
+def _sections(info: ModelInfo, size: int, sha256: str) -> list[list[tuple[str, str]]]:
+    from rich.filesize import decimal
+
+    about = [
+        ("tissue", info.tissue or "not stated"),
+        ("species", info.species or "not stated"),
+        ("licence", info.licence or "not stated"),
+        ("unit", f"{info.unit}, for input and output alike"),
+    ]
+    file = [("format", str(info.format)), ("size", decimal(size)), ("SHA-256", sha256)]
+    training = [(_name(key), _text(value)) for key, value in info.training.items()]
+    quality = [(_name(key), _text(value)) for key, value in info.quality.items()]
+    return [about, file, _genes(info), _training_data(info), training, quality]
+
+
+def _genes(info: ModelInfo) -> list[tuple[str, str]]:
+    shown = ", ".join(info.genes[:GENES_SHOWN]) + (", …" if len(info.genes) > GENES_SHOWN else "")
+    known = sum(map(bool, info.gene_ids))
+    return [
+        ("genes", f"{len(info.genes):,} ({shown})"),
+        ("Ensembl ids", f"known for {known:,} of them" if known else "not known"),
+        ("clusters", f"{info.clusters:,}"),
+    ]
+
+
+def _training_data(info: ModelInfo) -> list[tuple[str, str]]:
+    data = info.training_data
+    return [
+        ("trained on", f"{data.cells:,} cells × {data.genes_before_filter:,} genes"),
+        ("depth, in these genes", _spread(data.depth)),
+        ("genes in a cell", _spread(data.genes_per_cell)),
+        ("zeros", f"{data.zero_fraction:.1%}"),
+        ("matrix SHA-256", data.sha256 or "not stated"),
+    ]
+
+
+def _spread(spread: Spread) -> str:
+    return f"median {number_text(spread.median)}; 90 % of the cells {range_text(spread)}"
+
+
+def _name(key: str) -> str:
+    return key.replace("_", " ")
+
+
+def _text(value: Any) -> str:
+    """Return a value of free metadata as one line; what is nested is listed."""
+    if isinstance(value, dict):
+        return ", ".join(f"{_name(key)} {_text(inner)}" for key, inner in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(_text, value))
+    return number_text(value) if isinstance(value, float) else str(value)

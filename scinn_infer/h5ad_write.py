@@ -1,0 +1,121 @@
+"""Write a copy of an ``.h5ad`` file with one more layer, in memory bounded by one block of rows."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from scinn_infer.errors import ScinnError
+from scinn_infer.h5ad import import_io
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    import h5py
+    import numpy.typing as npt
+
+ROOM_FOR_NAMES = 1 << 20
+"""What the new entries take besides the values, at most: 1 MB."""
+
+
+def check_key(path: str | os.PathLike[str], key: str) -> None:
+    """Refuse a name for the new layer, and for its record in ``uns``, that is taken or cannot be one.
+
+    Raises
+    ------
+    ScinnError
+        If the file has a layer or an entry of ``uns`` of that name.
+    """
+    h5py = import_io("writing")
+    if not key or "/" in key or key.strip(".") == "":
+        msg = f"{key!r} is no name for a layer."
+        raise ScinnError(msg)
+    with h5py.File(path, "r") as file:
+        for group in ("layers", "uns"):
+            if group in file and key in file[group]:
+                msg = f"{path} has {group}/{key} already. Choose another name for the result with --key-added."
+                raise ScinnError(msg)
+
+
+def bytes_needed(path: Path, shape: tuple[int, int], dtype: np.dtype[Any]) -> int:
+    """Return how large the copy with its new layer (cells × genes) will be at most, in bytes."""
+    return path.stat().st_size + shape[0] * shape[1] * dtype.itemsize + ROOM_FOR_NAMES
+
+
+def write_with_layer(
+    path: Path,
+    source: Path,
+    blocks: Iterable[npt.NDArray[np.floating[Any]]],
+    *,
+    key: str,
+    shape: tuple[int, int],
+    dtype: np.dtype[Any],
+    provenance: Mapping[str, Any],
+) -> None:
+    """Copy ``source`` with everything in it, then add ``layers[key]`` and ``uns[key]``.
+
+    The same input gives the same bytes: no times are stored.
+
+    Parameters
+    ----------
+    path
+        Where the copy goes; what is there is lost.
+    source
+        The ``.h5ad`` file to copy.
+    blocks
+        The layer's rows in order, a block at a time (cells × genes).
+    key
+        Name of the layer and of its record in ``uns``; not taken.
+    shape, dtype
+        The layer's number of cells and genes, and its precision.
+    provenance
+        How the layer was made: the record in ``uns``.
+    """
+    shutil.copyfile(source, path)
+    offset = _lay_out(path, key, shape, dtype, provenance)
+    stored = dtype.newbyteorder("<")
+    # Straight into the file: HDF5, when a disk is full, keeps what it could not write, and crashes with it at exit.
+    with path.open("r+b") as file:
+        file.seek(offset)
+        for block in blocks:
+            file.write(np.ascontiguousarray(block, dtype=stored).data)
+        written = file.tell() - offset
+    if written != shape[0] * shape[1] * dtype.itemsize:
+        msg = f"{path}: {written} bytes of layer {key!r} were written, which is not {shape[0]} × {shape[1]} values."
+        raise RuntimeError(msg)
+
+
+def _lay_out(path: Path, key: str, shape: tuple[int, int], dtype: np.dtype[Any], provenance: Mapping[str, Any]) -> int:
+    """Add everything but the layer's values; return where in the file these belong."""
+    h5py = import_io("writing")
+    from anndata.io import write_elem
+
+    try:
+        with h5py.File(path, "r+") as file:
+            for group in ("layers", "uns"):
+                if group not in file:
+                    write_elem(file, group, {})
+            write_elem(file["uns"], key, dict(provenance))
+            layer = _contiguous(file["layers"], key, shape, dtype)
+            layer.attrs["encoding-type"] = "array"
+            layer.attrs["encoding-version"] = "0.2.0"
+            return int(layer.id.get_offset())
+    except RuntimeError as error:  # what h5py makes of a failure to write when it closes a file
+        raise OSError(str(error)) from error
+
+
+def _contiguous(group: h5py.Group, name: str, shape: tuple[int, int], dtype: np.dtype[Any]) -> h5py.Dataset:
+    """Make a dataset that lies in one piece, as anndata's own do, and has its place in the file at once."""
+    import h5py
+
+    settings = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    settings.set_layout(h5py.h5d.CONTIGUOUS)
+    settings.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+    settings.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+    settings.set_obj_track_times(False)
+    stored = h5py.h5t.py_create(dtype.newbyteorder("<"))
+    return h5py.Dataset(h5py.h5d.create(group.id, name.encode(), stored, h5py.h5s.create_simple(shape), settings))
