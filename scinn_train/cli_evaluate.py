@@ -65,9 +65,10 @@ def evaluate(
         facts = {"cells": len(before.cells), "genes": len(before.genes), "types": len(set(types))}
         print_json({**facts, "restarts": restarts, "changed": changed, **comparison_record(comparison)})
         return
-    print_comparison(f"{len(before.cells):,} cells, {len(set(types))} cell types ({labels})", comparison)
+    click.echo(f"{len(before.cells):,} cells, {len(before.genes):,} genes, {len(set(types))} types ({labels})\n")
+    print_comparison(comparison)
     kept = "every observed (non-zero) value is kept" if not changed else f"{changed:,} observed values were changed"
-    click.echo(f"{HEADLINE}; median of {seeds} seeds (range); {kept}")
+    click.echo(f"Scale: {HEADLINE}. Scores: median of {seeds} seed(s) (range). Imputed: {kept}.")
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,8 @@ import math
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+import click
+
 from scinn_infer.commands.console import print_table
 from scinn_train.transforms import HEADLINE
 
@@ -16,26 +18,21 @@ if TYPE_CHECKING:
     from scinn_train.truth import TruthCorrelation
 
 
-def print_comparison(title: str, comparison: Comparison) -> None:
-    """Print the cell-type scores of raw and imputed data side by side."""
+def print_comparison(comparison: Comparison) -> None:
+    """Print the cell-type scores of raw and imputed data side by side: the median over the seeds, and the range."""
     raw, imputed, best = comparison.raw.scores, comparison.imputed.scores, comparison.best_scale_of_raw
-    print_table(
-        title,
-        [
-            [("", "raw", "imputed")],
-            [(name, str(raw[name]), str(imputed[name])) for name in raw],
-            [(f"best ARI of raw, on {best}", str(comparison.raw_ari[best]))] if best != HEADLINE else [],
-        ],
-    )
+    print_table(("cell types", "raw", "imputed"), [[(name, str(raw[name]), str(imputed[name])) for name in raw]])
+    if best != HEADLINE:
+        click.echo(f"The raw data has its best ARI on another scale ({best}): {comparison.raw_ari[best]}")
 
 
-def print_truth(title: str, correlations: Mapping[str, TruthCorrelation]) -> None:
+def print_truth(correlations: Mapping[str, TruthCorrelation]) -> None:
     """Print the correlations with a known truth, a row for each kind of data."""
     rows = [
         (name, *("–" if math.isnan(value) else f"{value:.3f}" for value in asdict(correlation).values()))
         for name, correlation in correlations.items()
     ]
-    print_table(title, [[("", "cell by cell", "gene by gene", "at the zeros")], rows])
+    print_table(("correlation with the truth", "cell by cell", "gene by gene", "at the zeros"), [rows])
 
 
 def comparison_record(comparison: Comparison) -> dict[str, Any]:
