@@ -29,8 +29,9 @@ SHARE_THAT_TELLS = 0.5
 """Share of names of one kind from which they are taken to be all of that kind."""
 
 NAMES_SHOWN = 5
+EXAMPLES = 3
 
-_ENSEMBL = re.compile(r"(ENS[A-Z]*G\d{11})(\.\d+)?", re.IGNORECASE)
+_ENSEMBL = re.compile(r"ENS[A-Z]*G\d{11}(\.\d+)?")
 _BARCODE = re.compile(r"([A-Za-z0-9]+[-_#:])?[ACGT]{12,}([-_.:].*)?")
 
 
@@ -90,11 +91,27 @@ class GeneMatch:
         if self.missing:
             text += f" Missing: {_some(self.missing)}."
         if self.extra:
-            text += f" Unknown to the model, and left as they are: {len(self.extra):,} genes of the batch."
+            text += f" Unknown to the model, and left as they are: {len(self.extra):,} of the batch's genes."
+        if self.duplicated:
+            text += f" More than once in the batch: {_some(self.duplicated)}."
         return text
 
 
-def match_genes(info: ModelInfo, genes: Sequence[str], *, source: str = "the batch") -> GeneMatch:
+def gene_names(genes: Iterable[object]) -> list[str]:
+    """Return the names of genes as a list of text, whatever sequence they come in.
+
+    Raises
+    ------
+    ScinnError
+        If ``genes`` is itself a text.
+    """
+    if isinstance(genes, str | bytes):
+        msg = f"genes is the text {genes[:20]!r}; pass a list with one name for each column."
+        raise ScinnError(msg)
+    return [gene.decode(errors="replace") if isinstance(gene, bytes) else str(gene) for gene in genes]
+
+
+def match_genes(info: ModelInfo, genes: Sequence[str], *, source: str = "The batch") -> GeneMatch:
     """Match the genes of a batch to those of a model.
 
     Names must agree to the letter, except for the version of an Ensembl id, which is ignored. Where most of the batch's
@@ -107,7 +124,7 @@ def match_genes(info: ModelInfo, genes: Sequence[str], *, source: str = "the bat
     genes
         Names of the batch's genes, in the order of its columns.
     source
-        How sentences name the batch.
+        How sentences, at their beginning, name the batch.
 
     Returns
     -------
@@ -119,7 +136,7 @@ def match_genes(info: ModelInfo, genes: Sequence[str], *, source: str = "the bat
     ScinnError
         If ``genes`` is not a list of names.
     """
-    names = _names(genes)
+    names = gene_names(genes)
     ids = _share(map(_is_ensembl, names), names) >= SHARE_THAT_TELLS and any(info.gene_ids)
     table = _column_table(_labels(info) if ids else info.genes)
     columns = np.array([_look_up(table, name) for name in names], dtype=np.intp)
@@ -143,13 +160,6 @@ def match_genes(info: ModelInfo, genes: Sequence[str], *, source: str = "the bat
     )
 
 
-def _names(genes: Iterable[object]) -> list[str]:
-    if isinstance(genes, str | bytes):
-        msg = f"genes is the text {genes[:20]!r}; pass a list with one name for each column."
-        raise ScinnError(msg)
-    return [gene.decode(errors="replace") if isinstance(gene, bytes) else str(gene) for gene in genes]
-
-
 def _labels(info: ModelInfo) -> tuple[str, ...]:
     """Return the Ensembl id of each gene of the model, and its name where none is known."""
     return tuple(gene_id or gene for gene_id, gene in zip(info.gene_ids, info.genes, strict=True))
@@ -158,19 +168,19 @@ def _labels(info: ModelInfo) -> tuple[str, ...]:
 def _column_table(labels: Sequence[str]) -> dict[str, int]:
     """Map what names a gene of the model to its column: its label, and that without version where it stays unique."""
     table: dict[str, int] = {}
-    for keys in ([_without_version(label) for label in labels], labels):
+    for keys in (list(map(_without_version, labels)), labels):
         times = Counter(keys)
         table |= {key: column for column, key in enumerate(keys) if times[key] == 1}
     return table
 
 
 def _look_up(table: dict[str, int], name: str) -> int:
-    return table.get(name, table.get(_without_version(name), -1))
+    column = table.get(name)
+    return table.get(_without_version(name), -1) if column is None else column
 
 
 def _without_version(name: str) -> str:
-    identifier = _ENSEMBL.fullmatch(name)
-    return identifier[1] if identifier else name
+    return name.partition(".")[0] if _is_ensembl(name) else name
 
 
 def _repeated(names: Sequence[str], keys: Sequence[Hashable], *, where: npt.NDArray[np.bool_]) -> tuple[str, ...]:
@@ -180,7 +190,7 @@ def _repeated(names: Sequence[str], keys: Sequence[Hashable], *, where: npt.NDAr
 
 
 def _is_ensembl(name: str) -> bool:
-    return _ENSEMBL.fullmatch(name) is not None
+    return name.startswith("ENS") and _ENSEMBL.fullmatch(name) is not None
 
 
 def _expression_share(info: ModelInfo, measured: npt.NDArray[np.float32]) -> float:
@@ -220,21 +230,23 @@ def _diagnosis(info: ModelInfo, names: Sequence[str]) -> str:
     if not names:
         return "It has no genes at all."
     if _share(map(_is_barcode, names), names) >= SHARE_THAT_TELLS:
-        return f"Its gene names look like cell barcodes ({_some(names)}): pass the transposed matrix, cells × genes."
+        return (
+            f"Its gene names look like cell barcodes ({_examples(names)}): pass the transposed matrix, cells × genes."
+        )
     if _differ_in_case(info, names):
         return (
-            f"Many names differ from the model's only in upper and lower case ({_some(names)}; the model has "
-            f"{_some(info.genes)}): {species}"
+            f"Many names differ from the model's only in upper and lower case ({_examples(names)}; the model has "
+            f"{_examples(info.genes)}): {species}"
         )
     if batch_ids and not (model_ids or any(info.gene_ids)):
-        return f"Its names are Ensembl ids, but the model knows symbols ({_some(info.genes)}): pass the symbols."
+        return f"Its names are Ensembl ids, but the model knows symbols ({_examples(info.genes)}): pass the symbols."
     if batch_ids:
-        return f"Its Ensembl ids ({_some(names)}) are not the model's: {species}"
+        return f"Its Ensembl ids ({_examples(names)}) are not the model's: {species}"
     if model_ids:
-        return f"The model knows Ensembl ids ({_some(info.genes)}), but the batch has {_some(names)}: pass the ids."
+        return f"The model knows Ensembl ids ({_examples(info.genes)}), but the batch has {_examples(names)}."
     return (
-        f"The model has genes such as {_some(info.genes)}, the batch {_some(names)}: pass the names of the genes, all "
-        "of them, and a model of the same species."
+        f"The model has genes such as {_examples(info.genes)}, the batch {_examples(names)}: pass the names of all its "
+        "genes, and a model of the same species."
     )
 
 
@@ -250,6 +262,10 @@ def _is_barcode(name: str) -> bool:
 
 def _share(answers: Iterable[bool], of: Sequence[str]) -> float:
     return sum(answers) / max(len(of), 1)
+
+
+def _examples(names: Sequence[str]) -> str:
+    return ", ".join(names[:EXAMPLES])
 
 
 def _some(names: Sequence[str]) -> str:

@@ -1,0 +1,141 @@
+"""The AnnData adapter: what scanpy users expect around :meth:`scinn_infer.Model.impute`."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from scinn_infer._version import __version__
+from scinn_infer.contract import OUTPUT_IMPUTED
+from scinn_infer.errors import ScinnError, ScinnWarning
+
+if TYPE_CHECKING:
+    import anndata
+
+    from scinn_infer.genes import GeneMatch
+    from scinn_infer.model import Model
+
+NOTE = (
+    "Zeros are filled with what the model expects, non-zero values are kept. Filled values are predictions, not "
+    "observations: do statistical tests, of differential expression for one, on the counts as they were."
+)
+
+
+def impute(
+    adata: anndata.AnnData,
+    model: Model,
+    *,
+    layer: str | None = None,
+    key_added: str = "scinn",
+    copy: bool = False,
+) -> anndata.AnnData | None:
+    """Fill the zeros of an AnnData object; the result is a new layer.
+
+    ``X``, the genes and the cells stay as they are. The result is dense: cells × genes × 4 bytes, or 8 where the matrix
+    is float64. For a file that is too large for memory there is ``scinn-infer apply``.
+
+    Parameters
+    ----------
+    adata
+        The batch, in memory. A view becomes an object of its own, as whenever something is added to one.
+    model
+        The model to apply, from :func:`scinn_infer.load`.
+    layer
+        Where the values are, in the model's unit (``model.info.unit``) and without any logarithm; ``X`` if not given.
+    key_added
+        Name of the layer (cells × genes), in the model's unit and at each cell's own depth, and of the record of how it
+        was made in ``uns``. What is there under that name is replaced.
+    copy
+        Return a copy with the result instead of adding it to ``adata``.
+
+    Returns
+    -------
+    anndata.AnnData or None
+        The copy, if one was asked for.
+
+    Raises
+    ------
+    ScinnError
+        If there is no such layer, ``adata`` is backed by a file, or :meth:`Model.impute` refuses the values or genes.
+
+    Warns
+    -----
+    ScinnWarning
+        If cells have no expression at all (they stay as they are), or as :meth:`Model.impute` does.
+    """
+    X, source = _matrix(adata, layer, key_added)
+    result = model.impute(X, adata.var_names, source=source, cell_names=adata.obs_names)
+    empty = np.count_nonzero(np.asarray(X.sum(axis=1)) == 0)
+    if empty:
+        msg = f"{source}: {empty:,} of {adata.n_obs:,} cells have no expression at all; they are kept as they are."
+        warnings.warn(msg, ScinnWarning, stacklevel=2)
+    target = adata.copy() if copy else adata
+    target.layers[key_added] = result
+    target.uns[key_added] = provenance(model, model.match(adata.var_names), layer=layer)
+    return target if copy else None
+
+
+def provenance(model: Model, match: GeneMatch, *, layer: str | None, output: str = OUTPUT_IMPUTED) -> dict[str, Any]:
+    """Return how a result was made, in values that an ``.h5ad`` file can hold.
+
+    Parameters
+    ----------
+    model
+        The model that was applied.
+    match
+        How it matched the batch's genes.
+    layer
+        Layer that was read; None for ``X``.
+    output
+        The model's output that was taken.
+    """
+    info = model.info
+    return {
+        "scinn_version": __version__,
+        "output": output,
+        "policy": "non-zero values kept" if output == OUTPUT_IMPUTED else "all values of the model's genes replaced",
+        "source": "X" if layer is None else f"layers/{layer}",
+        "unit": info.unit,
+        "model": {
+            "file": model.path.name if model.path else "",
+            "sha256": model.sha256,
+            "format": info.format,
+            "tissue": info.tissue,
+            "species": info.species,
+        },
+        "genes": {
+            "compared_by": match.by,
+            "matched": match.matched,
+            "missing": len(match.missing),
+            "extra": len(match.extra),
+            "training_expression_share": match.expression_share,
+        },
+        "note": NOTE,
+    }
+
+
+def _matrix(adata: anndata.AnnData, layer: str | None, key_added: str) -> tuple[Any, str]:
+    """Return the matrix to read and how messages name it."""
+    if not hasattr(adata, "layers") or not hasattr(adata, "obs_names"):
+        msg = f"adata is a {type(adata).__name__}, not an AnnData; for arrays there is Model.impute."
+        raise ScinnError(msg)
+    if adata.isbacked:
+        msg = (
+            f"adata is backed by the file {adata.filename}: read it with adata.to_memory(), or apply the model from "
+            "file to file with: scinn-infer apply"
+        )
+        raise ScinnError(msg)
+    if key_added == layer:
+        msg = f"key_added is {key_added!r}, the layer that is read; choose another name for the result."
+        raise ScinnError(msg)
+    if layer is not None and layer not in adata.layers:
+        listed = ", ".join(adata.layers) or "none"
+        msg = f"adata has no layer {layer!r}. Its layers: {listed}."
+        raise ScinnError(msg)
+    X = adata.X if layer is None else adata.layers[layer]
+    if X is None:
+        msg = "adata has no X; name the layer that holds the values with layer=."
+        raise ScinnError(msg)
+    return X, "adata.X" if layer is None else f"adata.layers[{layer!r}]"

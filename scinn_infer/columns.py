@@ -1,0 +1,108 @@
+"""Move values between the genes of a batch, in its order, and those of the model, in its own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import numpy as np
+from scipy import sparse
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from scinn_infer.genes import GeneMatch
+
+    CSR: TypeAlias = sparse.csr_array[Any, tuple[int, int]]
+    Rows: TypeAlias = npt.NDArray[Any] | CSR
+
+
+def result_dtype(dtype: npt.DTypeLike) -> np.dtype[np.floating[Any]]:
+    """Return a result's precision: float64 for float64, so that non-zeros come back exactly; otherwise float32."""
+    return np.dtype(np.float64 if np.dtype(dtype) == np.float64 else np.float32)
+
+
+class GeneColumns:
+    """Where each gene of a batch stands in the model, and the other way round.
+
+    Sparse entries are renumbered, dense columns gathered; where the batch has the model's genes in the model's order,
+    and no others, nothing is moved.
+
+    Parameters
+    ----------
+    match
+        How the batch's genes match the model's.
+    """
+
+    def __init__(self, match: GeneMatch) -> None:
+        self._model_genes = match.measured.size
+        self._known = match.columns >= 0
+        self._all_known = bool(self._known.all())
+        self._same = np.array_equal(match.columns, np.arange(self._model_genes))
+        self._model_column = np.maximum(match.columns, 0).astype(np.int32)  # as narrow as the indices it renumbers
+        self._missing = np.flatnonzero(match.measured == 0)
+        self._batch_column = np.zeros(self._model_genes, dtype=np.intp)  # any column for a gene that is missing
+        self._batch_column[match.columns[self._known]] = np.flatnonzero(self._known)
+
+    def to_model(self, block: Rows, *, out: npt.NDArray[np.float32]) -> None:
+        """Write a block (cells × genes) in the model's genes (cells × model genes); those that it lacks are zero."""
+        if not isinstance(block, np.ndarray):
+            self._renumber(block).toarray(out=out)
+        elif self._same:
+            out[...] = block
+        else:
+            out[...] = np.take(block, self._batch_column, axis=1)
+            out[:, self._missing] = 0
+
+    def to_batch(
+        self, result: npt.NDArray[np.float32], block: Rows, *, keep_nonzeros: bool
+    ) -> npt.NDArray[np.floating[Any]]:
+        """Return the network's result for a block in the batch's genes (cells × genes).
+
+        Parameters
+        ----------
+        result
+            Of the network (cells × model genes); it is returned itself where nothing has to be moved.
+        block
+            What the network was given, in the batch's genes (cells × genes).
+        keep_nonzeros
+            Whether the block's non-zero entries stay, and not only those in genes that the model does not know. The
+            network keeps them too, but a float64 block holds more digits than it has seen.
+        """
+        dtype = result_dtype(block.dtype)
+        if not self._all_known:
+            values = np.zeros(block.shape, dtype=dtype)
+            values[:, self._known] = np.take(result, self._model_column[self._known], axis=1)
+        elif not self._same:
+            values = np.take(result, self._model_column, axis=1).astype(dtype, copy=False)
+        else:
+            values = result.astype(dtype, copy=False)
+        if not self._all_known or (keep_nonzeros and dtype == np.float64):
+            _copy_nonzeros(block, values, where=True if keep_nonzeros else ~self._known)
+        return values
+
+    def _renumber(self, block: CSR) -> CSR:
+        """Return sparse rows in the model's genes, without entries in genes that it does not know."""
+        values, indices, indptr = block.data.astype(np.float32, copy=False), block.indices, block.indptr
+        if not self._all_known:
+            kept = np.flatnonzero(self._known[indices])
+            values, indices, indptr = values[kept], indices[kept], np.searchsorted(kept, indptr)
+        if not self._same:
+            indices = self._model_column[indices]
+        return sparse.csr_array((values, indices, indptr), shape=(block.shape[0], self._model_genes))
+
+
+def _copy_nonzeros(
+    block: Rows, values: npt.NDArray[np.floating[Any]], *, where: npt.NDArray[np.bool_] | Literal[True]
+) -> None:
+    """Overwrite values (cells × genes) with the block's where those are not zero, in all genes or in some."""
+    if isinstance(block, np.ndarray):
+        np.copyto(values, block, where=(block != 0) & where)
+        return
+    if not (block.has_canonical_format and block.data.all()):
+        block = block.copy()  # the caller's stays as it is
+        block.sum_duplicates()
+        block.eliminate_zeros()
+    cells, genes = block.shape
+    positions = np.repeat(np.arange(cells) * genes, np.diff(block.indptr)) + block.indices
+    copied = slice(None) if where is True else where[block.indices]
+    values.reshape(-1)[positions[copied]] = block.data[copied]

@@ -1,0 +1,329 @@
+"""A model file, checked and ready to be applied to new cells."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from scinn_infer.columns import result_dtype
+from scinn_infer.contract import INPUT_EXPRESSION, INPUT_MEASURED, OUTPUT_EXPECTED, OUTPUT_IMPUTED, OUTPUTS
+from scinn_infer.errors import ScinnError, ScinnWarning
+from scinn_infer.genes import GeneMatch, gene_names, match_genes
+from scinn_infer.onnxfile import MAXIMUM_BYTES, check_onnx
+from scinn_infer.session import DEFAULT_PROVIDERS, Session, check_providers
+from scinn_infer.stream import BLOCK, Batch, as_rows, impute_stream
+from scinn_infer.threads import available_threads
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterable, Iterator, Sequence
+
+    import numpy.typing as npt
+
+    from scinn_infer.checks import Matrix
+
+GENE_OUTPUTS = (OUTPUT_IMPUTED, OUTPUT_EXPECTED)
+"""The outputs with a column for each gene: those that a batch can be filled from."""
+
+
+def load(
+    path: str | os.PathLike[str] | bytes,
+    *,
+    threads: int | None = None,
+    providers: Sequence[str] | None = None,
+) -> Model:
+    """Load a model file. Nothing in it is trusted: what is not a scINN model is refused.
+
+    Parameters
+    ----------
+    path
+        The ``.onnx`` file, or its bytes.
+    threads
+        Threads to compute with; as many as this process may really use if not given. Another number can change results
+        in the seventh digit.
+    providers
+        onnxruntime's execution providers, in order of preference; the CPU if not given.
+
+    Raises
+    ------
+    ScinnError
+        If the file is not there, truncated, not ONNX, not a scINN model or of a later format, or asks for more than a
+        model file may; if a provider is not available.
+
+    Examples
+    --------
+    >>> model = scinn_infer.load("models/tiny.onnx")
+    >>> model.info.unit, len(model.genes)
+    ('counts', 60)
+    """
+    if isinstance(path, bytes):
+        return Model(path, threads=threads, providers=providers)
+    return Model(_read(Path(path)), path=Path(path), threads=threads, providers=providers)
+
+
+class Model:
+    """A trained model: fills the zeros of new cells of its tissue. Made by :func:`load`.
+
+    Can be pickled, by its path where it was loaded from one, and used after a fork. Threads may share it.
+
+    Attributes
+    ----------
+    info
+        Everything that the file knows about itself.
+    path
+        The file; None where the model was loaded from bytes.
+    sha256
+        Digest of the file.
+    source
+        How messages name the file.
+    providers
+        onnxruntime's execution providers.
+    """
+
+    def __init__(
+        self,
+        content: bytes,
+        *,
+        path: Path | None = None,
+        threads: int | None = None,
+        providers: Sequence[str] | None = None,
+    ) -> None:
+        if threads is not None and threads < 1:
+            msg = f"threads is {threads}; at least 1 is needed."
+            raise ScinnError(msg)
+        self.path = path.absolute() if path else None  # another process may run in another folder
+        self.source = str(path) if path else "the model"
+        self.sha256 = hashlib.sha256(content).hexdigest()
+        self.providers = check_providers(DEFAULT_PROVIDERS if providers is None else providers)
+        self._threads = threads
+        check_onnx(content, source=self.source)
+        self._content = content
+        self._session = self._new_session()
+        self.info = self._session.read_info()
+
+    @property
+    def genes(self) -> tuple[str, ...]:
+        """The model's genes, in the order of its columns."""
+        return self.info.genes
+
+    @property
+    def threads(self) -> int:
+        """Threads that the model computes with."""
+        return self._threads or available_threads()
+
+    def match(self, genes: Sequence[str], *, source: str = "The batch") -> GeneMatch:
+        """Report how the genes of a batch match the model's; a batch that cannot be used is reported as well.
+
+        Parameters
+        ----------
+        genes
+            Names of the batch's genes: symbols, or Ensembl ids.
+        source
+            How sentences, at their beginning, name the batch.
+        """
+        return match_genes(self.info, genes, source=source)
+
+    def impute(
+        self,
+        X: Matrix,
+        genes: Sequence[str],
+        *,
+        output: str = OUTPUT_IMPUTED,
+        batch_size: int | None = None,
+        source: str = "X",
+        cell_names: Sequence[str] | None = None,
+    ) -> npt.NDArray[np.floating[Any]]:
+        """Fill the zeros of a batch.
+
+        Takes and returns values in the model's unit (``info.unit``) and at each cell's own depth: no normalisation, no
+        logarithm, in or out.
+
+        Parameters
+        ----------
+        X
+            The batch (cells × genes), in the model's unit: a numpy array, or a scipy sparse matrix of any format; CSR
+            is the fastest, and other formats are converted to it in memory. It is not changed.
+        genes
+            Names of its columns, in any order. Genes of the model that are not among them are treated as unknown,
+            genes that the model does not know are returned as they are.
+        output
+            ``"imputed"``: zeros filled, non-zeros as they are. ``"expected"``: what the network expects at every entry
+            of the genes that it knows, non-zeros included.
+        batch_size
+            Number of cells to take at a time; it changes neither the result nor, from 96 on, the speed.
+        source
+            How messages name the batch.
+        cell_names
+            Names of its rows, for messages.
+
+        Returns
+        -------
+        numpy.ndarray
+            The result (cells × genes), dense, in the caller's order; float64 where X is, float32 otherwise. Non-zeros
+            are bit for bit those of X.
+
+        Raises
+        ------
+        ScinnError
+            If X is no such matrix, is empty, holds values that are negative, missing, infinite or (in an integer type)
+            above 2²⁴, looks log-transformed, or has too few of the model's genes or one of them twice.
+
+        Warns
+        -----
+        ScinnWarning
+            If X lacks more than 20 % of the model's genes, or may be in another unit.
+        """
+        if not hasattr(X, "shape") or not hasattr(X, "dtype"):
+            msg = f"{source} is of type {type(X).__name__}; pass a numpy array or scipy sparse matrix, cells × genes."
+            raise ScinnError(msg)
+        blocks = self.impute_chunks(
+            X, genes, output=output, batch_size=batch_size, source=source, cell_names=cell_names
+        )
+        result = np.empty(X.shape, dtype=result_dtype(X.dtype))
+        for start, block in blocks:
+            result[start : start + block.shape[0]] = block
+        return result
+
+    def impute_chunks(
+        self,
+        X: Matrix | Iterable[Matrix],
+        genes: Sequence[str],
+        *,
+        output: str = OUTPUT_IMPUTED,
+        batch_size: int | None = None,
+        source: str = "X",
+        cell_names: Sequence[str] | None = None,
+    ) -> Iterator[tuple[int, npt.NDArray[np.floating[Any]]]]:
+        """Fill the zeros of a batch some cells at a time, in memory bounded by them.
+
+        Parameters
+        ----------
+        X
+            As :meth:`impute` takes it; or an iterable of such matrices, the rows of the batch in order, cut in any way.
+        genes, output, source, cell_names
+            As for :meth:`impute`.
+        batch_size
+            Number of cells to yield at a time; 96, the fastest, if not given. It does not change the values.
+
+        Yields
+        ------
+        start : int
+            Position of the first cell of the block.
+        block : numpy.ndarray
+            What :meth:`impute` returns for these cells (cells × genes); the last block can be shorter. It is the
+            caller's to keep and to change.
+
+        Raises
+        ------
+        ScinnError
+            As :meth:`impute`; for values, when the block that holds them is reached.
+        """
+        if output not in GENE_OUTPUTS:
+            msg = f"output is {output!r}; it is {OUTPUT_IMPUTED!r} or {OUTPUT_EXPECTED!r}."
+            raise ScinnError(msg)
+        if batch_size is not None and batch_size < 1:
+            msg = f"batch_size is {batch_size}; at least 1 cell is needed."
+            raise ScinnError(msg)
+        names = gene_names(genes)
+        match = self.match(names, source=source)
+        batch = Batch(genes=names, match=match, unit=self.info.unit, source=source, cell_names=cell_names)
+        chunks = [as_rows(X, batch)] if hasattr(X, "shape") else X
+        if match.problem:
+            raise ScinnError(match.problem)
+        if match.warning:
+            warnings.warn(match.warning, ScinnWarning, stacklevel=2)
+
+        def network(expression: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+            return self.run(expression, match.measured, outputs=(output,))[output]
+
+        return impute_stream(chunks, batch, network, output=output, batch_size=batch_size or BLOCK)
+
+    def run(
+        self,
+        expression: npt.NDArray[np.float32],
+        measured: npt.NDArray[np.float32] | None = None,
+        *,
+        outputs: Sequence[str] = (OUTPUT_IMPUTED,),
+    ) -> dict[str, npt.NDArray[np.float32]]:
+        """Run the network itself, as the file contract describes it: no matching, no checks of the values.
+
+        Parameters
+        ----------
+        expression
+            Cells in the model's unit, columns in the order of ``genes`` (cells × model genes).
+        measured
+            0 for each gene that the batch lacks, otherwise 1 (model genes,); all 1 if not given.
+        outputs
+            Names of the outputs to compute: ``"imputed"``, ``"expected"`` (cells × model genes, in the model's unit),
+            ``"cluster_probability"`` (cells × clusters), ``"embedding"`` (cells × d).
+
+        Raises
+        ------
+        ScinnError
+            If an array has the wrong shape, or there is no such output.
+        """
+        unknown = [name for name in outputs if name not in OUTPUTS]
+        if unknown or not outputs:
+            msg = f"outputs is {list(outputs)}; choose from {', '.join(OUTPUTS)}."
+            raise ScinnError(msg)
+        genes = len(self.genes)
+        inputs = {INPUT_EXPRESSION: _float32(expression, INPUT_EXPRESSION, (None, genes))}
+        if measured is not None:
+            inputs[INPUT_MEASURED] = _float32(measured, INPUT_MEASURED, (genes,))
+        results = self._session.run(outputs, inputs)
+        cells = inputs[INPUT_EXPRESSION].shape[0]
+        for name, result in zip(outputs, results, strict=True):
+            if result.ndim != 2 or len(result) != cells or (name in GENE_OUTPUTS and result.shape[1] != genes):
+                msg = f"{self.source} is damaged: its {name!r} has the shape {result.shape} for {cells:,} cells."
+                raise ScinnError(msg)
+        return dict(zip(outputs, results, strict=True))
+
+    def __repr__(self) -> str:
+        about = ", ".join(filter(None, (self.info.tissue, self.info.species, self.info.unit)))
+        return f"<scinn_infer.Model {self.source}: {about}; {len(self.genes):,} genes>"
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out the session, which cannot be pickled, and the content where a path leads to it."""
+        return self.__dict__ | {"_session": None, "_content": None if self.path else self._content}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Read the file again where there is one, and refuse another than was pickled."""
+        self.__dict__.update(state)
+        if self.path is not None:
+            self._content = _read(self.path)
+            if hashlib.sha256(self._content).hexdigest() != self.sha256:
+                msg = f"{self.path} is not the file any more that this model was loaded from. Load it again."
+                raise ScinnError(msg)
+        self._session = self._new_session()
+
+    def _new_session(self) -> Session:
+        return Session(self._content, threads=self.threads, providers=self.providers, source=self.source)
+
+
+def _read(path: Path) -> bytes:
+    if not path.is_file():
+        problem = "is a folder; a model is one .onnx file" if path.is_dir() else "is not there"
+        msg = f"{path} {problem}. Check the name."
+        raise ScinnError(msg)
+    try:
+        with path.open("rb") as file:
+            return file.read(MAXIMUM_BYTES + 1)  # one more, so that a larger file is seen to be larger
+    except OSError as error:
+        msg = f"{path} cannot be read: {error.strerror}."
+        raise ScinnError(msg) from error
+
+
+def _float32(value: npt.ArrayLike, name: str, shape: tuple[int | None, ...]) -> npt.NDArray[np.float32]:
+    """Return an array as the contract takes it; None in the shape stands for any size."""
+    array = np.ascontiguousarray(value, dtype=np.float32)
+    if array.ndim != len(shape) or any(
+        size not in (None, found) for size, found in zip(shape, array.shape, strict=True)
+    ):
+        wanted = " × ".join("cells" if size is None else f"{size:,}" for size in shape)
+        msg = f"{name} is of shape {array.shape}; it has to be {wanted}."
+        raise ScinnError(msg)
+    return array

@@ -1,0 +1,170 @@
+"""onnxruntime at arm's length: one session to a process, held to the file contract, its errors told in a sentence."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import onnxruntime
+
+from scinn_infer.contract import (
+    INPUT_EXPRESSION,
+    INPUT_MEASURED,
+    OUTPUT_CLUSTER_PROBABILITY,
+    OUTPUT_EMBEDDING,
+    OUTPUT_EXPECTED,
+    OUTPUT_IMPUTED,
+    ModelInfo,
+)
+from scinn_infer.errors import ScinnError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import numpy as np
+    import numpy.typing as npt
+
+DEFAULT_PROVIDERS = ("CPUExecutionProvider",)
+"""The provider that every onnxruntime brings."""
+
+ERRORS_ONLY = 3
+"""onnxruntime's severity level; at a lower one it finds fault with the default of ``measured``."""
+
+
+class Session:
+    """Run a model file's bytes, with a session of its own in each process.
+
+    An onnxruntime session can be neither pickled nor used after a fork, so it is made where it is first needed.
+
+    Parameters
+    ----------
+    content
+        The bytes of the file, already looked through.
+    threads
+        Threads of one call.
+    providers
+        Names of onnxruntime's execution providers, in order of preference.
+    source
+        How messages name the file.
+    """
+
+    def __init__(self, content: bytes, *, threads: int, providers: Sequence[str], source: str) -> None:
+        self._content = content
+        self._threads = threads
+        self._providers = list(providers)
+        self._source = source
+        # The parent's session stays referenced after a fork: it would wait for its threads if it were dropped.
+        self._of_process: dict[int, Any] = {}
+
+    def read_info(self) -> ModelInfo:
+        """Return what the file says about itself.
+
+        Raises
+        ------
+        ScinnError
+            If onnxruntime cannot load the file, or it is not a scINN model.
+        """
+        session = self._get()
+        try:
+            metadata = session.get_modelmeta().custom_metadata_map
+        except UnicodeDecodeError as error:
+            msg = f"{self._source}: its metadata is not text. Fetch or export the model again."
+            raise ScinnError(msg) from error
+        info = ModelInfo.from_metadata(metadata, source=self._source)
+        _check_contract(session, info, self._source)
+        return info
+
+    def run(self, outputs: Sequence[str], inputs: Mapping[str, npt.NDArray[np.float32]]) -> list[npt.NDArray[Any]]:
+        """Return the outputs asked for; only what they need is computed.
+
+        Raises
+        ------
+        ScinnError
+            If onnxruntime cannot load or run the model.
+        """
+        session = self._get()
+        options = onnxruntime.RunOptions()
+        options.only_execute_path_to_fetches = True
+        try:
+            return list(session.run(list(outputs), dict(inputs), options))
+        except MemoryError:
+            raise
+        except Exception as error:
+            msg = f"{self._source} cannot be run ({_first_line(error)}). Fetch or export the model again."
+            raise ScinnError(msg) from error
+
+    def _get(self) -> Any:
+        process = os.getpid()
+        if process not in self._of_process:
+            self._of_process[process] = self._new()
+        return self._of_process[process]
+
+    def _new(self) -> Any:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = self._threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = ERRORS_ONLY
+        # Threads that wait sleep: on a machine shared with others, spinning ones take what the others leave.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        try:
+            return onnxruntime.InferenceSession(self._content, options, providers=self._providers)
+        except MemoryError:
+            raise
+        except Exception as error:
+            msg = f"{self._source} cannot be loaded ({_first_line(error)}). Fetch or export the model again."
+            raise ScinnError(msg) from error
+
+
+def check_providers(providers: Sequence[str]) -> tuple[str, ...]:
+    """Return the names of execution providers, if this onnxruntime has them.
+
+    Raises
+    ------
+    ScinnError
+        If there is none, or one is not available; the message lists those that are.
+    """
+    names = (providers,) if isinstance(providers, str) else tuple(providers)
+    available = onnxruntime.get_available_providers()
+    unknown = [name for name in names if name not in available]
+    if unknown or not names:
+        what = f"the provider {unknown[0]!r}" if unknown else "an empty list of providers"
+        msg = f"This onnxruntime cannot use {what}. Available: {', '.join(available)}."
+        raise ScinnError(msg)
+    return names
+
+
+def _check_contract(session: Any, info: ModelInfo, source: str) -> None:
+    genes = len(info.genes)
+    inputs = {node.name: node for node in session.get_inputs()}
+    defaults = {node.name: node for node in session.get_overridable_initializers()}
+    outputs = {node.name: node for node in session.get_outputs()}
+    problem = (
+        _mismatch(inputs.pop(INPUT_EXPRESSION, None), INPUT_EXPRESSION, genes)
+        or _mismatch(defaults.get(INPUT_MEASURED), INPUT_MEASURED, genes, by_cell=False)
+        or _mismatch(outputs.get(OUTPUT_IMPUTED), OUTPUT_IMPUTED, genes)
+        or _mismatch(outputs.get(OUTPUT_EXPECTED), OUTPUT_EXPECTED, genes)
+        or _mismatch(outputs.get(OUTPUT_CLUSTER_PROBABILITY), OUTPUT_CLUSTER_PROBABILITY, info.clusters)
+        or _mismatch(outputs.get(OUTPUT_EMBEDDING), OUTPUT_EMBEDDING, None)
+        or (f"it asks for {next(iter(inputs))!r} as well" if inputs else "")
+    )
+    if problem:
+        msg = f"{source} breaks the file contract: {problem}. Fetch or export the model again."
+        raise ScinnError(msg)
+
+
+def _mismatch(node: Any, name: str, width: int | None, *, by_cell: bool = True) -> str:
+    """Say what is wrong with an input or output. The number of cells must be left open; a width of None may be any."""
+    if node is None:
+        return f"it has no {name!r}" + ("" if by_cell else " with a default")
+    if node.type != "tensor(float)":
+        return f"{name!r} is {node.type} instead of tensor(float)"
+    *rows, columns = node.shape or [None]
+    open_rows = len(rows) == by_cell and not any(isinstance(size, int) for size in rows)
+    if not open_rows or not isinstance(columns, int) or columns != (width or columns):
+        wanted = ["cells"] * by_cell + [width or "any width"]
+        return f"{name!r} is of shape {node.shape} instead of {wanted}"
+    return ""
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0][:200] or type(error).__name__

@@ -1,0 +1,186 @@
+"""The streaming core: row chunks of a batch in, row chunks of the result out, in memory bounded by the chunk.
+
+The rows that come in, however they are cut, are cut anew into blocks of one fixed size, and the network only ever sees
+such blocks, the last one filled up with empty cells. So a cell's result depends on nothing but the cell: not on the
+size of the chunks, nor on the cells around it. (onnxruntime multiplies matrices some rows at a time and treats rows
+that are left over differently, which shows in the seventh digit.)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy import sparse
+
+from scinn_infer.checks import LARGEST_VALUE, cell_label, check_chunk, check_exact, check_unit, stored_values
+from scinn_infer.columns import GeneColumns
+from scinn_infer.contract import OUTPUT_IMPUTED
+from scinn_infer.errors import ScinnError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    import numpy.typing as npt
+
+    from scinn_infer.checks import Matrix
+    from scinn_infer.columns import Rows
+    from scinn_infer.genes import GeneMatch
+
+    Network = Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]
+
+BLOCK = 96
+"""Rows that the network sees at a time: enough to keep the processor busy, few enough for its cache, and a multiple of
+the 4, 6, 8, 12 or 16 rows that matrix products take together on today's processors."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """What is known of a batch besides its values.
+
+    Attributes
+    ----------
+    genes
+        Names of its columns.
+    match
+        How they match the model's genes.
+    unit
+        The unit that the model expects.
+    source
+        How messages name the batch.
+    cell_names
+        Names of its rows, where known.
+    """
+
+    genes: Sequence[str]
+    match: GeneMatch
+    unit: str
+    source: str
+    cell_names: Sequence[str] | None = None
+
+
+def impute_stream(
+    chunks: Iterable[Matrix], batch: Batch, network: Network, *, output: str, batch_size: int
+) -> Iterator[tuple[int, npt.NDArray[np.floating[Any]]]]:
+    """Yield the result of a batch some rows at a time, with the position of the first of them.
+
+    Parameters
+    ----------
+    chunks
+        The batch's rows in order, cut in any way (cells × genes), in the model's unit.
+    batch
+        What is known of the batch besides.
+    network
+        Maps ``BLOCK`` rows in the model's unit and gene order to the output (cells × model genes).
+    output
+        Name of the output, which says what becomes of non-zero entries.
+    batch_size
+        Number of rows to yield at a time.
+
+    Raises
+    ------
+    ScinnError
+        If the values cannot be expression in the model's unit, or there are no cells.
+    """
+    blocks = reblock((as_rows(chunk, batch) for chunk in chunks), BLOCK)
+    start = 0
+    for result in reblock(_impute_blocks(blocks, batch, network, output), batch_size):
+        yield start, result
+        start += result.shape[0]
+    if start == 0:
+        msg = f"{batch.source} has no cells."
+        raise ScinnError(msg)
+
+
+def as_rows(X: Matrix, batch: Batch) -> Rows:
+    """Return a matrix in a form that can be cut by rows, dense or CSR, once it is sound and as wide as the genes.
+
+    Raises
+    ------
+    ScinnError
+        If it is no such matrix.
+    """
+    if not isinstance(X, np.ndarray | sparse.sparray | sparse.spmatrix) or X.ndim != 2:
+        found = type(X).__name__ + (f" of shape {X.shape}" if hasattr(X, "shape") else "")
+        msg = f"{batch.source} is of type {found}; pass a numpy array or scipy sparse matrix, cells × genes."
+        raise ScinnError(msg)
+    if X.shape[1] != len(batch.genes):
+        transposed = X.shape[0] == len(batch.genes)
+        advice = "it seems to be transposed: pass X.T" if transposed else "pass one gene name for each column"
+        msg = f"{batch.source} is {X.shape[0]:,} × {X.shape[1]:,}, with {len(batch.genes):,} gene names; {advice}."
+        raise ScinnError(msg)
+    if isinstance(X, np.ndarray):
+        return np.asarray(X)
+    rows = sparse.csr_array(X)
+    try:
+        rows.check_format(full_check=True)  # scipy would follow a wrong index anywhere in memory
+    except ValueError as error:
+        msg = f"{batch.source} is damaged: {error}. Read or build it again."
+        raise ScinnError(msg) from error
+    return rows
+
+
+def reblock(chunks: Iterable[Rows], rows: int) -> Iterator[Rows]:
+    """Cut chunks anew into blocks of ``rows`` rows, the last of what is left; a chunk of that size passes uncopied."""
+    pieces: list[Rows] = []
+    waiting = 0
+    for chunk in chunks:
+        start = 0
+        while start < chunk.shape[0]:
+            stop = min(start + rows - waiting, chunk.shape[0])
+            pieces.append(chunk if stop - start == chunk.shape[0] else chunk[start:stop])
+            waiting += stop - start
+            start = stop
+            if waiting == rows:
+                yield _stack(pieces)
+                pieces, waiting = [], 0
+    if pieces:
+        yield _stack(pieces)
+
+
+def _stack(pieces: list[Rows]) -> Rows:
+    if len(pieces) == 1:
+        return pieces[0]
+    if all(isinstance(piece, np.ndarray) for piece in pieces):
+        return np.concatenate(pieces)
+    return sparse.csr_array(sparse.vstack(pieces, format="csr"))
+
+
+def _checked(blocks: Iterable[Rows], batch: Batch) -> Iterator[tuple[int, Rows]]:
+    """Yield each block, once its values are found to be sound, with the position of its first cell."""
+    first_cell, unit_checked = 0, False
+    for block in blocks:
+        check_chunk(block, genes=batch.genes, first_cell=first_cell, cell_names=batch.cell_names, source=batch.source)
+        check_exact(block, source=batch.source)
+        if not unit_checked and stored_values(block).any():  # the first block with any expression tells
+            check_unit(block, unit=batch.unit, source=batch.source)
+            unit_checked = True
+        yield first_cell, block
+        first_cell += block.shape[0]
+
+
+def _impute_blocks(
+    blocks: Iterable[Rows], batch: Batch, network: Network, output: str
+) -> Iterator[npt.NDArray[np.floating[Any]]]:
+    columns = GeneColumns(batch.match)
+    expression = np.empty((BLOCK, batch.match.measured.size), dtype=np.float32)
+    for first_cell, block in _checked(blocks, batch):
+        cells = block.shape[0]
+        columns.to_model(block, out=expression[:cells])
+        expression[cells:] = 0
+        result = network(expression)[:cells]
+        _check_result(result, first_cell, batch)
+        yield columns.to_batch(result, block, keep_nonzeros=output == OUTPUT_IMPUTED)
+
+
+def _check_result(result: npt.NDArray[np.float32], first_cell: int, batch: Batch) -> None:
+    if result.min() >= 0 and result.max() <= LARGEST_VALUE:  # false where a value is not a number
+        return
+    row = int(np.flatnonzero(~((result >= 0) & (result <= LARGEST_VALUE)).all(axis=1))[0])
+    cell = cell_label(first_cell + row, batch.cell_names)
+    msg = (
+        f"{batch.source}: the model returns negative or infinite values for {cell}. If the cell holds no absurdly large "
+        "values the model is damaged: fetch or export it again."
+    )
+    raise ScinnError(msg)
