@@ -27,8 +27,12 @@ EXIT_REFUSED = 2
 EXIT_INTERRUPTED = 130
 EXIT_BROKEN_PIPE = 141
 
+RESEND_AFTER = 0.05
+"""Seconds until an interruption that was dropped is sent again."""
+
 EXIT_CODES = """\b
-Exit codes: 0 done; 1 usable with warnings (only 'check'); 2 refused or bad usage, nothing written; 130 interrupted.
+Exit codes: 0 done; 1 usable with warnings (only 'check'); 130 interrupted;
+2 refused or bad usage, nothing written.
 Set SCINN_DEBUG=1 to see where an error comes from.
 """
 
@@ -70,7 +74,7 @@ def main_for(group: click.Group, name: str, arguments: Sequence[str] | None = No
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
         with (
-            _termination_interrupts(),
+            _interruptible(),
             _warnings_told(name),
             group.make_context(name, list(arguments) or ["--help"]) as context,
         ):
@@ -114,16 +118,29 @@ def _explain(error: BaseException, name: str) -> tuple[str, int]:
 
 
 @contextmanager
-def _termination_interrupts() -> Iterator[None]:
-    """Let a polite kill, as batch systems send it, clean up as Ctrl-C does."""
+def _interruptible() -> Iterator[None]:
+    """Let a polite kill, as batch systems send it, clean up as Ctrl-C does, and let neither of them get lost.
+
+    Python drops an exception that is raised in a destructor or a callback, of which h5py has many. An interruption that
+    was dropped there is sent again a moment later.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+    def again(dropped: sys.UnraisableHookArgs) -> None:
+        if issubclass(dropped.exc_type, KeyboardInterrupt):
+            threading.Timer(RESEND_AFTER, signal.raise_signal, [signal.SIGINT]).start()
+        else:
+            hook(dropped)
+
+    hook, sys.unraisablehook = sys.unraisablehook, again
+    handler = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGTERM, handler)
+        sys.unraisablehook = hook
 
 
 @contextmanager

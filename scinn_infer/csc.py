@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 BUCKET_ROWS = 256
 """Rows of a bucket: a usual chunk, and the least that is read back at once."""
 
-PIECE = 1 << 21
-"""Entries that are dealt at a time: about 100 MB at work."""
+PIECE = 1 << 20
+"""Entries that are dealt at a time: about 50 MB at work."""
 
 
 class StoredByColumns(Protocol):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +13,6 @@ from scinn_infer.errors import ScinnError
 from scinn_infer.h5ad import import_io
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 ROOM_FOR_NAMES = 1 << 20
 """What the new entries take besides the values, at most: 1 MB."""
+
+CANNOT_RESERVE = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
+"""What file systems answer that cannot set room aside."""
 
 
 def check_key(path: str | os.PathLike[str], key: str) -> None:
@@ -76,9 +80,10 @@ def write_with_layer(
         How the layer was made: the record in ``uns``.
     """
     shutil.copyfile(source, path)
+    _reserve(path, bytes_needed(source, shape, dtype))
     offset = _lay_out(path, key, shape, dtype, provenance)
     stored = dtype.newbyteorder("<")
-    # Straight into the file: HDF5, when a disk is full, keeps what it could not write, and crashes with it at exit.
+    # Straight into the file: when a disk is full, HDF5 keeps what it could not write, and crashes with it at exit.
     with path.open("r+b") as file:
         file.seek(offset)
         for block in blocks:
@@ -87,6 +92,18 @@ def write_with_layer(
     if written != shape[0] * shape[1] * dtype.itemsize:
         msg = f"{path}: {written} bytes of layer {key!r} were written, which is not {shape[0]} × {shape[1]} values."
         raise RuntimeError(msg)
+
+
+def _reserve(path: Path, size: int) -> None:
+    """Have the disk set room aside for a file to grow into, so that it runs out of it now or never."""
+    if not hasattr(os, "posix_fallocate"):  # macOS and Windows
+        return
+    with path.open("r+b") as file:
+        try:
+            os.posix_fallocate(file.fileno(), 0, size)
+        except OSError as error:
+            if error.errno not in CANNOT_RESERVE:
+                raise
 
 
 def _lay_out(path: Path, key: str, shape: tuple[int, int], dtype: np.dtype[Any], provenance: Mapping[str, Any]) -> int:

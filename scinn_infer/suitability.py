@@ -199,8 +199,8 @@ def _check_not_empty(batch: BatchSummary, source: str) -> None:
 def _far(what: str, value: float, usual: Spread, *, factor: float) -> Iterator[str]:
     if not usual.q05 / factor <= value <= usual.q95 * factor:
         yield (
-            f"The median {what} is {value:,.4g}; in the training data, 90 % of the cells have {usual.q05:,.4g} to "
-            f"{usual.q95:,.4g}. Check the unit and how the cells were selected."
+            f"The median {what} is {value:,.0f}; in the training data, 90 % of the cells have {usual.q05:,.0f} to "
+            f"{usual.q95:,.0f}. Check the unit and how the cells were selected."
         )
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 EXIT_CODES = {"fits": 0, "usable with warnings": 1, "refused": 2}
 
 
-@click.command(short_help="Would a model fit new cells? Exit code 0 yes, 1 with warnings, 2 no.")
+@click.command(short_help="Tell whether a model fits new cells: exit code 0, 1 or 2.")
 @click.argument("model", type=click.Path(path_type=Path))
 @click.argument("new", type=click.Path(path_type=Path))
 @click.option("--layer", metavar="NAME", help="The layer to check; X if not given.")

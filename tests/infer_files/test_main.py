@@ -132,6 +132,23 @@ def test_interruptions_clean_up(number):
         assert process.stderr.read() == "program: error: interrupted; no output was written.\n"
 
 
+def test_an_interruption_that_python_drops_comes_again():
+    class Unlucky:
+        def __del__(self):
+            signal.raise_signal(signal.SIGINT)
+
+    @click.group()
+    def waiting() -> None: ...
+
+    @waiting.command()
+    def wait() -> None:
+        Unlucky()
+        for _ in range(100):
+            time.sleep(0.02)
+
+    assert main_for(waiting, "program", ["wait"]) == 130
+
+
 def test_a_bar_is_shown_in_a_terminal_and_gone_before_the_error(monkeypatch):
     controller, terminal = pty.openpty()
     with subprocess.Popen([sys.executable, "-c", SLOW], stdout=-1, stderr=terminal, text=True) as process:
