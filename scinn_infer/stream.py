@@ -180,7 +180,7 @@ def _check_result(result: npt.NDArray[np.float32], first_cell: int, batch: Batch
     row = int(np.flatnonzero(~((result >= 0) & (result <= LARGEST_VALUE)).all(axis=1))[0])
     cell = cell_label(first_cell + row, batch.cell_names)
     msg = (
-        f"{batch.source}: the model returns negative or infinite values for {cell}. If the cell holds no absurdly large "
-        "values the model is damaged: fetch or export it again."
+        f"{batch.source}: the model returns negative or infinite values for {cell}. If the cell holds no absurdly "
+        "large values the model is damaged: fetch or export it again."
     )
     raise ScinnError(msg)
