@@ -139,8 +139,8 @@ def check_exact(X: Matrix, *, source: str = "The matrix") -> None:
 
 
 def cell_label(row: int, cell_names: Sequence[str] | None) -> str:
-    """Return how messages name a cell: by its number, and by its name or else its row, which counts from 0."""
-    return f"cell {row + 1:,} ({f'row {row}' if cell_names is None else cell_names[row]})"
+    """Return how messages name a cell: by its number, the first being 1, and by its name where that is known."""
+    return f"cell {row + 1:,}" if cell_names is None else f"cell {row + 1:,} ({cell_names[row]})"
 
 
 def stored_values(X: Matrix) -> npt.NDArray[Any]:
