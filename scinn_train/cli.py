@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import Any
 
@@ -36,7 +37,7 @@ class LazyGroup(click.Group):
 
 @click.group(cls=LazyGroup, epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, message="%(prog)s %(version)s")
-def scinn_train() -> None:
+def group() -> None:
     """Fit scINN on one dataset of a tissue and export it as one .onnx file for scinn-infer.
 
     \b
@@ -50,4 +51,6 @@ def scinn_train() -> None:
 
 def main() -> int:
     """Run ``scinn-train`` on the process's arguments; return the exit code."""
-    return main_for(scinn_train, "scinn-train")
+    # Read when torch loads. Threads that spin while they wait make a training on a shared machine many times slower.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    return main_for(group, "scinn-train")

@@ -67,8 +67,8 @@ class Module1Config:
 class LossWeights:
     """Weight of each named term of module 2's loss (``scinn_train.losses``); a term of weight zero is not computed."""
 
-    clusters: float = 0.1
-    similarity: float = 0.1
+    clusters: float = 0.02
+    similarity: float = 0.02
     neighbourhood: float = 1.0
     masked: float = 0.5
 
@@ -112,9 +112,9 @@ class Module2Config:
     gene_dropout: float = 0.5
     batch_size: int = 128
     epochs: int = 60
-    fewest_steps: int = 600
+    fewest_steps: int = 1000
     most_steps: int = 6000
-    learning_rate: float = 1e-3
+    learning_rate: float = 2e-3
     weight_decay: float = 1e-4
     held_out: float = 0.1
     patience: int = 10

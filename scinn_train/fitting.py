@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from threadpoolctl import threadpool_limits
 
 from scinn_infer.contract import ModelInfo
 from scinn_infer.errors import ScinnError, ScinnWarning
@@ -167,8 +168,7 @@ def fit(
         msg = f"{empty} cell(s) have no expression at all; they are left out of the training."
         warnings.warn(msg, ScinnWarning, stacklevel=2)
     threads = config.threads or available_threads()
-    with _torch_threads(threads):
-        return _fit(reference, config=config, threads=threads, progress=progress)
+    return _fit(reference, config=config, threads=threads, progress=progress)
 
 
 def _fit(reference: Reference, *, config: Config, threads: int, progress: bool) -> Result:
@@ -176,19 +176,22 @@ def _fit(reference: Reference, *, config: Config, threads: int, progress: bool) 
     normalisation = Normalisation.from_cells(reference.X, unit=config.unit)
     normalised = normalisation.normalise(reference.X)
     started = time.perf_counter()
-    cell_map = map_cells(
-        log1p(normalised),
-        config=config.module1,
-        clusters=config.clusters,
-        seed=config.seed,
-        device=device,
-        progress=progress,
-    )
+    with _threads(1):  # the networks of module 1 are so small that more threads only wait for each other
+        cell_map = map_cells(
+            log1p(normalised),
+            config=config.module1,
+            clusters=config.clusters,
+            seed=config.seed,
+            device=device,
+            progress=progress,
+        )
     mapped = time.perf_counter()
     scale = NetworkScale.from_cells(normalised)
-    networks = train(
-        normalised, cell_map, scale, config=config.module2, seed=config.seed, device=device, progress=progress
-    )
+    with _threads(threads):
+        networks = train(
+            normalised, cell_map, scale, config=config.module2, seed=config.seed, device=device, progress=progress
+        )
+        quality = measure(networks, normalised, config=config.module2, seed=config.seed, device=device)
     trained = time.perf_counter()
     info = ModelInfo(
         genes=reference.genes,
@@ -197,7 +200,7 @@ def _fit(reference: Reference, *, config: Config, threads: int, progress: bool) 
         clusters=int(cell_map.clusters.max()) + 1,
         training_data=describe_data(reference.X, genes_before_filter=reference.genes_before, sha256=reference.sha256),
         training=describe_training(config, threads=threads, device=device.type),
-        quality=measure(networks, normalised, config=config.module2, seed=config.seed, device=device),
+        quality=quality,
         tissue=config.tissue,
         species=config.species,
         licence=config.licence,
@@ -239,10 +242,12 @@ def _device(name: str) -> torch.device:
 
 
 @contextmanager
-def _torch_threads(threads: int) -> Iterator[None]:
+def _threads(threads: int) -> Iterator[None]:
+    """Compute on this many threads: torch, and the libraries under numpy, scipy and scikit-learn."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        yield
+        with threadpool_limits(threads):
+            yield
     finally:
         torch.set_num_threads(before)

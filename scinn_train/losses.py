@@ -72,7 +72,7 @@ def deviance(imputation: Imputation, value: torch.Tensor) -> torch.Tensor:
 
     Zero where they are equal. Whatever the distribution, it is lowest at the mean: of expression, not of logarithms.
     A small value counts as under a Poisson loss, a large one by its ratio to what is expected, so that read counts and
-    TPM, whose large values vary far more than a Poisson's, do not drown everything else. With ``a`` the logarithm of the
+    TPM, whose large values vary more than a Poisson's, do not drown everything else. With ``a`` the logarithm of the
     expected value and dispersion 1, ln(1 + exp(a)) is the network's own ``log_expected``.
     """
     fitted = (value + 1) * imputation.log_expected - value * imputation.log_rate

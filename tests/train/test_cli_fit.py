@@ -1,0 +1,111 @@
+"""The command line from a reference to imputed new cells, as a user types it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import anndata
+import numpy as np
+import pytest
+from scipy import sparse
+
+import scinn_infer
+from scinn_infer.cli import group as infer_group
+from scinn_infer.cli import main_for
+from scinn_train.cli import group as train_group
+
+
+def train(*arguments: object) -> int:
+    return main_for(train_group, "scinn-train", [str(argument) for argument in arguments])
+
+
+def infer(*arguments: object) -> int:
+    return main_for(infer_group, "scinn-infer", [str(argument) for argument in arguments])
+
+
+def write(path, batch, **layers):
+    X, genes, types = batch
+    adata = anndata.AnnData(sparse.csr_matrix(X))
+    adata.var_names = genes
+    adata.obs_names = [f"cell{number}" for number in range(adata.n_obs)]
+    adata.obs["label"] = [f"type {label}" for label in types]
+    for name, values in layers.items():
+        adata.layers[name] = values
+    adata.write_h5ad(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def files(reference, new_batch, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cli")
+    return folder, write(folder / "reference.h5ad", reference), write(folder / "new.h5ad", new_batch)
+
+
+def test_fit_inspect_check_apply_evaluate(files, new_batch, capsys):
+    folder, reference, new = files
+    model, imputed = folder / "tissue.onnx", folder / "imputed.h5ad"
+    assert train("fit", reference, "-o", model, "--tissue", "planted", "--threads", 1, "--seed", 3) == 0
+    assert "module 1:" in capsys.readouterr().out
+    assert infer("inspect", model, "--json") == 0
+    about = json.loads(capsys.readouterr().out)
+    assert (about["tissue"], about["training"]["seed"], about["unit"]) == ("planted", 3, "counts")
+    assert infer("check", model, new) == 0
+    assert infer("apply", model, new, "-o", imputed) == 0
+    layer = anndata.read_h5ad(imputed).layers["scinn"]
+    X, genes, _ = new_batch
+    np.testing.assert_array_equal(layer, scinn_infer.load(model).impute(X, genes))
+    assert (layer >= 0).all()
+    capsys.readouterr()
+    assert train("evaluate", new, imputed, "--labels", "label", "--seeds", 2, "--json") == 0
+    json.loads(capsys.readouterr().out)
+
+
+def test_refusals_leave_nothing_behind(files, capsys, tmp_path):
+    _, reference, _ = files
+    existing = tmp_path / "existing.onnx"
+    existing.write_text("precious")
+    cases = {
+        "no layer": (["fit", reference, "-o", tmp_path / "m.onnx", "--layer", "spliced"], "spliced"),
+        "no file": (["fit", tmp_path / "none.h5ad", "-o", tmp_path / "m.onnx"], "none.h5ad"),
+        "exists": (["fit", reference, "-o", existing], "exists already"),
+        "the input": (["fit", reference, "-o", reference, "--overwrite"], "same file"),
+        "too many clusters": (["fit", reference, "-o", tmp_path / "m.onnx", "--clusters", "150"], "150 clusters"),
+        "no folder": (["fit", reference, "-o", tmp_path / "nowhere" / "m.onnx"], "nowhere"),
+    }
+    for name, (arguments, said) in cases.items():
+        assert train(*arguments) == 2, name
+        error = capsys.readouterr().err
+        assert said in error, name
+        assert error.startswith("scinn-train: error:"), name
+        assert "Traceback" not in error, name
+    assert existing.read_text() == "precious"
+    assert [path.name for path in tmp_path.iterdir()] == ["existing.onnx"]
+
+
+def test_logarithms_are_refused(reference, tmp_path, capsys):
+    X, genes, types = reference
+    path = write(tmp_path / "log.h5ad", (X.log1p(), genes, types))
+    assert train("fit", path, "-o", tmp_path / "m.onnx") == 2
+    assert "log" in capsys.readouterr().err
+    assert not (tmp_path / "m.onnx").exists()
+
+
+def test_the_help_needs_no_torch():
+    code = (
+        "import sys; from scinn_train.cli import group; group.main(['--help'], standalone_mode=False); "
+        "assert not {'torch', 'sklearn', 'anndata', 'matplotlib'} & set(sys.modules), sys.modules.keys()"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_a_missing_extra_is_named():
+    code = (
+        "import sys; sys.modules['torch'] = None\n"
+        "import scinn_train\n"
+        "try: scinn_train.fit\n"
+        "except scinn_train.ScinnError as error: assert 'scinn[train]' in str(error), error\n"
+        "else: raise SystemExit('no error')"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)

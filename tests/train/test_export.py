@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import scinn_infer
+from scinn_infer import contract
+from scinn_train import ScinnError, export
+from scinn_train.forward import forward
+
+
+@pytest.fixture(scope="module")
+def model_file(fitted, tmp_path_factory):
+    path = tmp_path_factory.mktemp("export") / "model.onnx"
+    fitted.export(path)
+    return path
+
+
+def test_the_file_follows_the_contract(model_file, fitted):
+    model = onnx.load(model_file, load_external_data=False)
+    onnx.checker.check_model(model, full_check=True)
+    assert model.opset_import[0].version in (17, 18)
+    assert model.ir_version <= 9
+    assert [entry.name for entry in model.graph.output] == list(contract.OUTPUTS)
+    session = onnxruntime.InferenceSession(model_file, providers=["CPUExecutionProvider"])
+    assert [entry.name for entry in session.get_inputs()] == ["expression"]
+    assert [entry.name for entry in session.get_overridable_initializers()] == ["measured"]
+    info = contract.ModelInfo.from_metadata(session.get_modelmeta().custom_metadata_map)
+    assert info == fitted.info
+    assert info.training_data.sha256
+    assert info.training["versions"]["torch"] == str(torch.__version__)
+
+
+@given(seed=st.integers(0, 10_000), cells=st.integers(1, 20), density=st.floats(0, 1), missing=st.floats(0, 0.7))
+@settings(max_examples=40, deadline=None)
+def test_torch_and_the_file_agree(model_file, fitted, seed, cells, density, missing):
+    random = np.random.default_rng(seed)
+    genes = len(fitted.genes)
+    measured = (random.random(genes) >= missing).astype(np.float32)
+    block = random.negative_binomial(1, 0.1, (cells, genes)) * (random.random((cells, genes)) < density) * measured
+    block = block.astype(np.float32)
+    outputs = scinn_infer.load(model_file, threads=1).run(block, measured, outputs=contract.OUTPUTS)
+    reference = forward(fitted._weights, torch.from_numpy(block), torch.from_numpy(measured))
+    imputed = outputs["imputed"]
+    np.testing.assert_array_equal(imputed[block > 0], block[block > 0])
+    assert np.isfinite(imputed).all()
+    assert (imputed >= 0).all()
+    np.testing.assert_allclose(imputed, reference["imputed"].numpy(), rtol=1e-5)
+    np.testing.assert_allclose(outputs["expected"], reference["expected"].numpy(), rtol=1e-5)
+    np.testing.assert_allclose(outputs["cluster_probability"], reference["cluster_probability"].numpy(), atol=1e-4)
+
+
+def test_nothing_is_overwritten_unless_asked(fitted, tmp_path):
+    path = tmp_path / "model.onnx"
+    path.write_bytes(b"precious")
+    with pytest.raises(ScinnError, match="exists already"):
+        fitted.export(path)
+    assert path.read_bytes() == b"precious"
+    fitted.export(path, overwrite=True)
+    assert scinn_infer.load(path).info == fitted.info
+
+
+@pytest.mark.parametrize("broken", ["decoder_bias", "encoder_weight", "depth_share"])
+def test_a_file_that_differs_from_the_network_gets_no_name(broken, fitted, tmp_path, monkeypatch):
+    weights = fitted._weights
+    spoilt = replace(weights, **{broken: getattr(weights, broken) * np.float32(1.01)})
+    monkeypatch.setattr("scinn_train.export.forward", lambda _, x, m: forward(weights, x, m))
+    with pytest.raises(ScinnError, match="failed its proof"):
+        export.export(spoilt, fitted.info, tmp_path / "model.onnx", proof=fitted._reference.X)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_network_that_could_overflow_gets_no_name(fitted, tmp_path):
+    weights = fitted._weights
+    wild = replace(weights, decoder_weight=weights.decoder_weight * np.float32(1000))
+    with pytest.raises(ScinnError, match="can reach"):
+        export.export(wild, fitted.info, tmp_path / "model.onnx", proof=fitted._reference.X)
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import anndata
+import numpy as np
+import pytest
+from scipy import sparse
+from sklearn.metrics import adjusted_rand_score
+
+import scinn_infer
+import scinn_train
+from scinn_infer.errors import ScinnWarning
+from scinn_train import Config, ScinnError
+
+
+def test_finds_the_planted_types_and_their_number(fitted, reference):
+    _, _, types = reference
+    assert fitted.clusters.shape == types.shape
+    assert adjusted_rand_score(types, fitted.clusters) > 0.8
+    assert 4 <= fitted.clusters.max() + 1 <= 6
+
+
+def test_similarity_is_the_mean_pearson_correlation_and_higher_within_a_type(fitted, reference):
+    _, _, types = reference
+    everyone = np.arange(len(types))
+    similarity = fitted.similarity(everyone, everyone)
+    np.testing.assert_allclose(np.diag(similarity), 1, atol=1e-5)
+    np.testing.assert_allclose(similarity, similarity.T, atol=1e-6)
+    same = types[:, None] == types[None]
+    assert similarity[same].mean() > similarity[~same].mean() + 0.3
+    np.testing.assert_allclose(fitted.similarity([3, 5], [8]), similarity[[3, 5]][:, [8]], atol=1e-6)
+
+
+def test_the_history_has_every_named_term_and_falls(fitted):
+    first, last = fitted.history[0], fitted.history[fitted.best_epoch]
+    assert set(first.training) == {"total", "clusters", "similarity", "neighbourhood", "masked"}
+    assert last.held_out["neighbourhood"] < first.held_out["neighbourhood"]
+    assert last.held_out["total"] == min(epoch.held_out["total"] for epoch in fitted.history)
+
+
+def test_new_cells_are_imputed_nearer_the_truth_than_raw_or_gene_means(fitted, new_batch, tmp_path):
+    """The programme of the types is known, so that the expectation of each new cell is too."""
+    counts, genes, types = new_batch
+    programme = np.random.default_rng(7).gamma(0.6, 1.0, (4, counts.shape[1])) + 0.02
+    raw = counts.toarray()
+    truth = programme[types] / programme[types].sum(axis=1, keepdims=True) * raw.sum(axis=1, keepdims=True)
+    fitted.export(tmp_path / "model.onnx")
+    imputed = scinn_infer.load(tmp_path / "model.onnx").impute(counts, genes)
+    shares = raw / raw.sum(axis=1, keepdims=True)
+    gene_mean = np.where(raw > 0, raw, shares.mean(axis=0) * raw.sum(axis=1, keepdims=True))
+
+    def error(matrix: np.ndarray) -> float:
+        return float(((np.log1p(matrix) - np.log1p(truth))[raw == 0] ** 2).mean())
+
+    assert error(imputed) < 0.6 * error(gene_mean) < error(raw)
+
+
+def test_the_same_run_makes_the_same_file_and_another_seed_another(reference, quick, fitted, tmp_path):
+    X, genes, _ = reference
+    fitted.export(tmp_path / "first.onnx")
+    scinn_train.fit(X, genes, config=quick).export(tmp_path / "second.onnx")
+    scinn_train.fit(X, genes, config=replace(quick, seed=1)).export(tmp_path / "third.onnx")
+    assert (tmp_path / "first.onnx").read_bytes() == (tmp_path / "second.onnx").read_bytes()
+    assert (tmp_path / "first.onnx").read_bytes() != (tmp_path / "third.onnx").read_bytes()
+
+
+def test_global_random_state_and_threads_are_left_alone(reference, quick):
+    import torch
+
+    X, genes, _ = reference
+    torch.manual_seed(5)
+    np.random.seed(5)  # noqa: NPY002 - the global state is what is watched
+    before = (torch.get_rng_state().clone(), np.random.get_state()[1].copy(), torch.get_num_threads())  # noqa: NPY002
+    scinn_train.fit(X[:60], genes, config=replace(quick, threads=1))
+    assert torch.equal(torch.get_rng_state(), before[0])
+    np.testing.assert_array_equal(np.random.get_state()[1], before[1])  # noqa: NPY002
+    assert torch.get_num_threads() == before[2]
+
+
+@pytest.mark.parametrize("form", ["dense", "csc", "coo", "int", "anndata", "layer"])
+def test_every_form_of_the_same_matrix_gives_the_same_model(form, reference, quick, fitted):
+    X, genes, _ = reference
+    before = X.toarray()
+    adata = anndata.AnnData(sparse.csr_matrix(X))
+    adata.var_names = genes
+    adata.layers["counts"] = adata.X.copy()
+    match form:
+        case "dense":
+            result = scinn_train.fit(before.copy(), genes, config=quick)
+        case "csc":
+            result = scinn_train.fit(sparse.csc_array(X), genes, config=quick)
+        case "coo":
+            result = scinn_train.fit(sparse.coo_array(X), genes, config=quick)
+        case "int":
+            result = scinn_train.fit(before.astype(np.int64), genes, config=quick)
+        case "anndata":
+            result = scinn_train.fit(adata, config=quick)
+        case "layer":
+            adata.X = adata.X * 0
+            result = scinn_train.fit(adata, layer="counts", config=quick)
+    assert result.info.training_data == fitted.info.training_data
+    np.testing.assert_array_equal(result.clusters, fitted.clusters)
+    np.testing.assert_array_equal(X.toarray(), before)
+
+
+def test_cells_without_expression_are_said_left_out_and_keep_their_place(reference, quick):
+    X, genes, _ = reference
+    dense = X.toarray()[:80]
+    dense[[0, 33]] = 0
+    with pytest.warns(ScinnWarning, match=r"2 cell\(s\) have no expression"):
+        result = scinn_train.fit(dense, genes, config=quick)
+    assert (np.flatnonzero(result.clusters < 0) == [0, 33]).all()
+    assert np.isnan(result.latent[[0, 33]]).all()
+    assert not np.isnan(result.latent[1:33]).any()
+    assert np.isnan(result.similarity([0], [5])).all()
+
+
+def test_the_number_of_clusters_can_be_given(reference, quick):
+    X, genes, _ = reference
+    result = scinn_train.fit(X, genes, config=replace(quick, clusters=7))
+    assert result.info.clusters == result.clusters.max() + 1 <= 7
+    assert result.info.clusters >= 5
+
+
+def test_tpm_is_used_as_it_is(reference, quick, tmp_path):
+    X, genes, _ = reference
+    dense = X.toarray()
+    tpm = dense / dense.sum(axis=1, keepdims=True) * 1e6
+    result = scinn_train.fit(tpm, genes, config=replace(quick, unit="tpm"))
+    result.export(tmp_path / "model.onnx")
+    imputed = scinn_infer.load(tmp_path / "model.onnx").impute(tpm, genes)
+    np.testing.assert_array_equal(imputed[tpm > 0], tpm[tpm > 0])
+    assert result.info.unit == "tpm"
+
+
+def test_the_paper_preset_is_the_published_objective_alone(reference, quick):
+    paper = Config.preset("paper", seed=3)
+    assert paper.seed == 3
+    weights = paper.module2.weights
+    assert (weights.clusters, weights.similarity, weights.neighbourhood, weights.masked) == (1, 1, 0, 0)
+    X, genes, _ = reference
+    result = scinn_train.fit(X, genes, config=replace(quick, module2=replace(quick.module2, weights=weights)))
+    assert set(result.history[0].training) == {"total", "clusters", "similarity"}
+
+
+def test_gene_ids_are_stored_without_their_version(reference, quick):
+    X, genes, _ = reference
+    ids = [f"ENSG{number:011d}.{number % 7}" for number in range(len(genes))]
+    result = scinn_train.fit(X, genes, gene_ids=ids, config=quick)
+    assert result.info.gene_ids[0] == ids[genes.index(result.genes[0])].split(".")[0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"unit": "log"}, "counts, tpm, fpkm"),
+        ({"device": "tpu"}, "auto, cpu, cuda"),
+        ({"clusters": 1}, "2 or more"),
+        ({"seed": -1}, "0 or more"),
+        ({"threads": 0}, "1 or more"),
+    ],
+)
+def test_a_configuration_that_makes_no_sense_is_refused(changes, said):
+    with pytest.raises(ScinnError, match=said):
+        Config(**changes)
+
+
+def test_unknown_preset():
+    with pytest.raises(ScinnError, match="default, paper"):
+        Config.preset("fast")

@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import sparse
+from sklearn.metrics import adjusted_rand_score
+
+from scinn_train import similarity as similarity_module
+from scinn_train.clustering import SpectralGraph, choose_clusters, leading_eigenvectors, neighbour_graph, vote
+from scinn_train.consensus import combine
+from scinn_train.normalise import Normalisation
+from scinn_train.similarity import Similarity, standardise
+
+
+def blobs(cells: int, groups: int, *, seed: int = 0, spread: float = 0.3) -> tuple[np.ndarray, np.ndarray]:
+    random = np.random.default_rng(seed)
+    centres = random.normal(size=(groups, 15)) * 2
+    labels = np.arange(cells) % groups
+    return (centres[labels] + random.normal(scale=spread, size=(cells, 15))).astype(np.float32), labels
+
+
+@given(seed=st.integers(0, 1000), members=st.integers(1, 4))
+@settings(max_examples=20, deadline=None)
+def test_similarity_is_the_mean_of_the_latents_pearson_correlations(seed, members):
+    random = np.random.default_rng(seed)
+    latents = [random.normal(size=(12, 15)).astype(np.float32) for _ in range(members)]
+    everyone = np.arange(12)
+    expected = np.mean([np.corrcoef(latent) for latent in latents], axis=0)
+    np.testing.assert_allclose(Similarity(latents).between(everyone, everyone), expected, atol=1e-5)
+
+
+def test_neighbours_are_the_most_similar_others_nearest_first():
+    latent, _ = blobs(150, 4)
+    everyone = np.arange(150)
+    full = Similarity([latent]).between(everyone, everyone)
+    np.fill_diagonal(full, -2)
+    nearest = Similarity([latent]).neighbours(7)
+    np.testing.assert_array_equal(nearest, np.argsort(-full, axis=1, kind="stable")[:, :7])
+
+
+def test_approximate_neighbours_are_nearly_the_exact_ones_and_never_the_cell_itself(monkeypatch):
+    latent, _ = blobs(2000, 6, spread=1.0)
+    exact = Similarity([latent]).neighbours(15)
+    monkeypatch.setattr(similarity_module, "EXACT_BELOW", 100)
+    approximate = Similarity([latent]).neighbours(15, seed=1)
+    found = np.mean([len(set(a) & set(b)) / 15 for a, b in zip(exact, approximate, strict=True)])
+    assert found > 0.95
+    assert not (approximate == np.arange(2000)[:, None]).any()
+
+
+@pytest.mark.parametrize("groups", [2, 3, 5, 8])
+def test_the_number_of_clusters_is_found_where_it_is_plain(groups):
+    graphs = []
+    for seed in range(2):
+        latent, labels = blobs(240, groups, seed=seed)
+        graphs.append(SpectralGraph.from_latent(latent, components=12))
+    assert choose_clusters(graphs, most=12, seed=0) == groups
+    assert adjusted_rand_score(labels, graphs[-1].cut(groups, seed=0)) == 1
+
+
+def test_a_disconnected_graph_above_the_dense_size_is_decomposed(monkeypatch):
+    """Its largest eigenvalue repeats, once for each component, which a Lanczos solver may not resolve."""
+    monkeypatch.setattr("scinn_train.clustering._DENSE_BELOW", 100)
+    latent, labels = blobs(600, 5, spread=0.05)
+    graph = neighbour_graph(standardise(latent))
+    vectors = leading_eigenvectors(graph, count=5)
+    degree = np.asarray(graph.sum(axis=1)).ravel()
+    normalised = graph.toarray() / np.sqrt(np.outer(degree, degree))
+    np.testing.assert_allclose(normalised @ vectors, vectors, atol=1e-4)
+    assert adjusted_rand_score(labels, SpectralGraph(standardise(latent), vectors).cut(5, seed=0)) == 1
+
+
+def test_votes_give_the_rest_the_label_of_their_neighbours_and_keep_the_sample():
+    latent, labels = blobs(500, 4)
+    sample = np.arange(0, 500, 5) + np.arange(100) % 5
+    voted = vote(latent, sample, labels[sample])
+    np.testing.assert_array_equal(voted, labels)
+
+
+def test_large_data_is_clustered_through_a_sample(monkeypatch, reference, quick, fitted):
+    import scinn_train
+
+    X, genes, types = reference
+    monkeypatch.setattr("scinn_train.clustering.CLUSTERED_AT_ONCE", 80)
+    result = scinn_train.fit(X, genes, config=quick)
+    assert adjusted_rand_score(types, result.clusters) > 0.7
+
+
+def test_consensus_of_equal_clusterings_is_that_clustering_whatever_its_names():
+    _, labels = blobs(90, 3)
+    renamed = (labels + 1) % 3
+    consensus = combine([labels, renamed, labels, renamed], clusters=3)
+    assert adjusted_rand_score(labels, consensus.labels) == 1
+    np.testing.assert_allclose(consensus.agreement, 1)
+
+
+def test_consensus_outvotes_a_bad_member_and_names_a_good_one_best():
+    _, labels = blobs(120, 4)
+    noise = np.random.default_rng(0).integers(0, 4, 120)
+    consensus = combine([noise, labels, labels, labels], clusters=4)
+    assert adjusted_rand_score(labels, consensus.labels) == 1
+    assert consensus.best > 0
+
+
+def test_consensus_clusters_are_numbered_from_the_largest():
+    labels = np.repeat([0, 1, 2], [5, 30, 15])
+    sizes = np.bincount(combine([labels] * 3, clusters=3).labels)
+    assert list(sizes) == [30, 15, 5]
+
+
+def test_counts_are_brought_to_the_median_depth_and_other_units_left():
+    X = sparse.csr_array(np.array([[1.0, 3, 0], [0, 0, 8], [2, 0, 0]], dtype=np.float32))
+    counts = Normalisation.from_cells(X, unit="counts").normalise(X)
+    np.testing.assert_allclose(counts.toarray(), [[1, 3, 0], [0, 0, 4], [4, 0, 0]])
+    np.testing.assert_array_equal(Normalisation.from_cells(X, unit="tpm").normalise(X).toarray(), X.toarray())
