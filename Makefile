@@ -28,5 +28,14 @@ lint: $(VENV)/installed  ## Format, lint and types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+compat: .venv-base/installed  ## The base install alone, on the oldest onnxruntime
+	cd models && ../.venv-base/bin/python ../tests/base/check_base_install.py tiny.onnx
+
+.venv-base/installed: pyproject.toml constraints-oldest.txt $(wildcard scinn_infer/*.py scinn_infer/*/*.py)
+	$(PYTHON) -m venv .venv-base
+	.venv-base/bin/python -m pip install --quiet --constraint constraints-oldest.txt .
+	.venv-base/bin/python -m pip install --quiet --no-deps --force-reinstall .
+	touch $@
+
 clean:  ## Remove the virtual environments and caches
 	rm -rf .venv .venv-* .pytest_cache .mypy_cache .ruff_cache .hypothesis

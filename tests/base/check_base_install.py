@@ -1,0 +1,43 @@
+"""The base install alone, at the oldest supported onnxruntime: run by ``make compat`` in an environment of its own.
+
+Not a pytest module: that environment has nothing but what ``pip install scinn`` brings.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from scipy import sparse
+
+import scinn_infer
+
+HEAVY = ("torch", "onnx", "sklearn", "anndata", "h5py", "matplotlib")
+
+
+def with_onnxruntime_only(path: str, X: np.ndarray) -> np.ndarray:
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    return session.run(["imputed"], {"expression": X})[0]
+
+
+def main(path: str) -> None:
+    there = [name for name in HEAVY if importlib.util.find_spec(name)]
+    assert not there, f"not a base install: {there}"
+    assert "site-packages" in scinn_infer.__file__, "not the installed package"
+    model = scinn_infer.load(path)
+    X = np.random.default_rng(0).poisson(0.7, (37, len(model.genes))).astype(np.float32)
+    dense = model.impute(X, model.genes)
+    np.testing.assert_array_equal(dense, model.impute(sparse.csr_array(X), model.genes))
+    np.testing.assert_array_equal(dense[X > 0], X[X > 0])
+    assert np.isfinite(dense).all()
+    assert (dense >= 0).all()
+    np.testing.assert_allclose(with_onnxruntime_only(path, X), dense, rtol=1e-5)
+    versions = f"onnxruntime {onnxruntime.__version__}, numpy {np.__version__}"
+    print(f"base install: {len(X)} cells imputed, dense and sparse, as onnxruntime alone does ({versions})")  # noqa: T201
+
+
+if __name__ == "__main__":
+    main(str(Path(sys.argv[1]).resolve()))
