@@ -1,0 +1,159 @@
+"""How much slower applying a model from a sparse .h5ad is than onnxruntime alone on dense blocks ready in memory.
+
+python benchmarks/apply_speed.py [--quick]
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnxruntime
+import record
+from measure import use_cores
+from scipy import sparse
+from synthetic import gene_names, random_model, write_cells
+
+import scinn_infer
+from scinn_infer.contract import INPUT_EXPRESSION, OUTPUT_IMPUTED
+from scinn_infer.h5ad import H5adMatrix
+from scinn_infer.stream import BLOCK
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy.typing as npt
+
+    Array = npt.NDArray[np.float32]
+
+LARGEST_RATIO = 1.5
+
+ROWS_READ = 4 * BLOCK
+"""Cells read from the file at a time, as ``scinn-infer apply`` does."""
+
+PAUSE = 0.05
+"""Seconds of rest between measurements: onnxruntime's threads go on spinning for a moment after a call."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cells", type=int, default=40 * BLOCK)
+    parser.add_argument("--genes", type=int, default=12_000)
+    parser.add_argument("--repetitions", type=int, default=11)
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--quick", action="store_true", help="192 cells × 600 genes, and nothing recorded")
+    options = parser.parse_args()
+    if options.quick:
+        options.cells, options.genes, options.repetitions = 2 * BLOCK, 600, 3
+    content = random_model(options.genes)
+    orders = {"the model's": gene_names(options.genes), "shuffled": shuffled(gene_names(options.genes))}
+    cases = []
+    with tempfile.TemporaryDirectory() as folder:
+        paths = {order: Path(folder) / f"cells_{number}.h5ad" for number, order in enumerate(orders)}
+        for order, genes in orders.items():
+            write_cells(paths[order], cells=options.cells, genes=genes)
+        for threads in sorted(options.threads, reverse=True):
+            use_cores(threads)  # cores that are given up do not come back: the most threads go first
+            for order, path in paths.items():
+                cases.append({"threads": threads, "gene_order": order, **compare(content, path, threads, options)})
+    report(cases, options)
+    if not options.quick:
+        record.write("apply_speed", {"cells": options.cells, "genes": options.genes, "cases": cases})
+
+
+def shuffled(genes: list[str]) -> list[str]:
+    return [genes[position] for position in np.random.default_rng(0).permutation(len(genes))]
+
+
+def compare(content: bytes, path: Path, threads: int, options: argparse.Namespace) -> dict[str, Any]:
+    """Time both ways in turn, so that whatever else the machine does hits both alike."""
+    model = scinn_infer.load(content, threads=threads)
+    bare = bare_call(content, threads)
+    blocks = dense_blocks(model, path)
+    check_same(model, path, bare, blocks)
+
+    def run_bare() -> None:
+        for block in blocks:
+            bare(block)
+
+    def run_scinn() -> None:
+        with H5adMatrix(path) as matrix:
+            for _ in model.impute_chunks(matrix.chunks(ROWS_READ), matrix.genes):
+                pass
+
+    times: dict[str, list[float]] = {"bare": [], "scinn": []}
+    for repetition in range(options.repetitions):
+        both = [("bare", run_bare), ("scinn", run_scinn)]
+        for name, run in both if repetition % 2 else reversed(both):
+            times[name].append(timed(run))
+    ratios = [scinn / bare for scinn, bare in zip(times["scinn"], times["bare"], strict=True)]
+    return {
+        "bare_seconds": [round(value, 4) for value in times["bare"]],
+        "scinn_seconds": [round(value, 4) for value in times["scinn"]],
+        "ratio": {
+            "median": round(statistics.median(ratios), 3),
+            "lowest": round(min(ratios), 3),
+            "highest": round(max(ratios), 3),
+        },
+    }
+
+
+def bare_call(content: bytes, threads: int) -> Callable[[Array], Array]:
+    """Return onnxruntime's own call, as its documentation has it, for the one output that is wanted."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    only_this = onnxruntime.RunOptions()
+    only_this.only_execute_path_to_fetches = True  # without it the quality network would run as well
+    return lambda block: session.run([OUTPUT_IMPUTED], {INPUT_EXPRESSION: block}, only_this)[0]
+
+
+def dense_blocks(model: scinn_infer.Model, path: Path) -> list[Array]:
+    """Return the cells of a file as the network takes them: dense float32 blocks in the model's gene order."""
+    with H5adMatrix(path) as matrix:
+        column = {gene: position for position, gene in enumerate(matrix.genes)}
+        columns = [column[gene] for gene in model.genes]
+        return [np.ascontiguousarray(sparse.csr_array(rows).toarray()[:, columns]) for rows in matrix.chunks(BLOCK)]
+
+
+def check_same(model: scinn_infer.Model, path: Path, bare: Callable[[Array], Array], blocks: list[Array]) -> None:
+    """Make sure that the two ways do the same thing, and warm both up."""
+    with H5adMatrix(path) as matrix:
+        column = {gene: position for position, gene in enumerate(model.genes)}
+        columns = [column[gene] for gene in matrix.genes]
+        for start, result in model.impute_chunks(matrix.chunks(ROWS_READ), matrix.genes):
+            np.testing.assert_allclose(result, bare(blocks[start // BLOCK])[:, columns], rtol=1e-5)
+
+
+def timed(run: Callable[[], None]) -> float:
+    time.sleep(PAUSE)
+    started = time.perf_counter()
+    run()
+    return time.perf_counter() - started
+
+
+def report(cases: list[dict[str, Any]], options: argparse.Namespace) -> None:
+    print(f"{options.cells:,} cells × {options.genes:,} genes, blocks of {BLOCK}; {options.repetitions} repetitions\n")
+    rows = [
+        (
+            str(case["threads"]),
+            case["gene_order"],
+            f"{options.cells / statistics.median(case['bare_seconds']):,.0f}",
+            f"{options.cells / statistics.median(case['scinn_seconds']):,.0f}",
+            f"{case['ratio']['median']:.2f} ({case['ratio']['lowest']:.2f}–{case['ratio']['highest']:.2f})",
+            f"≤ {LARGEST_RATIO}",
+        )
+        for case in cases
+    ]
+    heading = ("threads", "gene order", "onnxruntime, cells/s", "impute_chunks, cells/s", "time ratio", "target")
+    print(record.table(heading, rows))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,95 @@
+"""A model and cells of any size, to measure cost with. What they hold means nothing; cost depends on sizes alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    import numpy.typing as npt
+
+HIDDEN, BOTTLENECK, EMBEDDING, CLUSTERS = 128, 64, 32, 10
+"""Widths of the networks that ``scinn-train fit`` makes."""
+
+MEAN_SHAPE, MEAN_COUNT = 0.45, 0.3
+"""Gene means are gamma distributed; nine of ten entries become zero, as in UMI data."""
+
+DISTINCT_CELLS = 500
+"""Cells repeat after this many: it saves most of the time that making a large file takes."""
+
+
+def gene_names(genes: int) -> list[str]:
+    """Name the genes of :func:`random_model`, in its order."""
+    return [f"GENE{number:05d}" for number in range(1, genes + 1)]
+
+
+def random_model(genes: int) -> bytes:
+    """Return a model file for counts, with the real graph in the real widths and random weights."""
+    from scinn_infer.contract import ModelInfo, Spread, TrainingData
+    from scinn_train.graph import NetworkWeights, build
+
+    random = np.random.default_rng(0)
+
+    def weight(inputs: int, outputs: int) -> npt.NDArray[np.float32]:
+        return random.normal(scale=inputs**-0.5, size=(inputs, outputs)).astype(np.float32)
+
+    def bias(width: int) -> npt.NDArray[np.float32]:
+        return np.zeros(width, dtype=np.float32)
+
+    mean = _gene_means(genes)
+    weights = NetworkWeights(
+        depth_share=(mean / mean.sum()).astype(np.float32),
+        target_depth=float(mean.sum()),
+        log_mean=np.log1p(mean).astype(np.float32),
+        log_scale=np.ones(genes, dtype=np.float32),
+        encoder_weight=weight(genes, HIDDEN),
+        encoder_bias=bias(HIDDEN),
+        hidden_weight=weight(HIDDEN, BOTTLENECK),
+        hidden_bias=bias(BOTTLENECK),
+        decoder_weight=weight(BOTTLENECK, genes),
+        decoder_bias=np.log(mean).astype(np.float32),
+        embedding_weight=weight(genes, EMBEDDING),
+        embedding_bias=bias(EMBEDDING),
+        cluster_weight=weight(EMBEDDING, CLUSTERS),
+        cluster_bias=bias(CLUSTERS),
+    )
+    spread = Spread(1.0, 1.0, 1.0, 1.0, 1.0)
+    info = ModelInfo(
+        genes=tuple(gene_names(genes)),
+        unit="counts",
+        clusters=CLUSTERS,
+        training_data=TrainingData(
+            cells=1000,
+            genes_before_filter=genes,
+            zero_fraction=0.9,
+            depth=spread,
+            genes_per_cell=spread,
+            gene_mean=tuple(mean.round(6).tolist()),
+        ),
+        tissue="none (random weights)",
+    )
+    content: bytes = build(weights, info).SerializeToString(deterministic=True)
+    return content
+
+
+def write_cells(path: Path, *, cells: int, genes: Sequence[str]) -> None:
+    """Write an ``.h5ad`` file of sparse (CSR, float32) gamma–Poisson counts (cells × genes)."""
+    import anndata
+    import pandas as pd
+    from scipy import sparse
+
+    random = np.random.default_rng(1)
+    mean = _gene_means(len(genes))
+    depth = random.lognormal(sigma=0.5, size=(min(cells, DISTINCT_CELLS), 1))
+    counts = sparse.csr_matrix(random.poisson(depth * mean).astype(np.float32))
+    X = counts[np.arange(cells) % counts.shape[0]]
+    obs = pd.DataFrame(index=[f"cell{number:06d}" for number in range(cells)])
+    anndata.AnnData(X, obs=obs, var=pd.DataFrame(index=list(genes))).write_h5ad(path)
+
+
+def _gene_means(genes: int) -> npt.NDArray[np.float64]:
+    return np.random.default_rng(2).gamma(MEAN_SHAPE, MEAN_COUNT / MEAN_SHAPE, genes) + 1e-4
