@@ -55,7 +55,8 @@ def _report(done: Demo) -> None:
         print_truth(done.truth)
     if done.comparison:
         print_comparison(done.comparison)
-    click.echo(f"Scale: {HEADLINE}. Cell types: median of {len(SEEDS)} seeds (range).\n")
+    seeds = f" Cell types: median of {len(SEEDS)} seeds (range)." if done.comparison else " No cell types are known."
+    click.echo(f"Scale: {HEADLINE}.{seeds}\n")
     click.echo(f"{done.folder} holds:")
     for name, what in CONTENTS.items():
         if (done.folder / name).exists():

@@ -96,8 +96,12 @@ def _read_labels(path: Path, column: str) -> npt.NDArray[Any]:
     import h5py
     from anndata.io import read_elem
 
-    with h5py.File(path) as file:
-        obs = read_elem(file["obs"])
+    try:
+        with h5py.File(path) as file:
+            obs = read_elem(file["obs"])
+    except Exception as error:  # h5py and anndata raise all sorts of things over a damaged table
+        msg = f"{path}: obs cannot be read ({str(error).splitlines()[0]}). Write the file again."
+        raise ScinnError(msg) from error
     if column not in obs:
         columns = f"has the columns: {', '.join(map(str, obs.columns))}" if len(obs.columns) else "has no columns"
         msg = f"{path}: there is no column {column!r} in obs; it {columns}. Name one with --labels."

@@ -117,7 +117,8 @@ def run_demo(
         else:
             data = from_catalogue(dataset, seed=seed, progress=progress)
         folder = _make_folder(Path(folder), overwrite=overwrite)
-        (folder / RESULTS).unlink(missing_ok=True)
+        for name in (PICTURE, RESULTS):  # of an earlier demo, which they would outlive if this one is cut short
+            (folder / name).unlink(missing_ok=True)
         _write_h5ad(data.reference, folder / REFERENCE)
         _write_h5ad(data.new, folder / NEW_BATCH)
     with say(f"training on {_size(data.reference)}"):

@@ -230,20 +230,18 @@ def principal_components(X: Matrix) -> Floats:
     Raises
     ------
     ScinnError
-        If there are fewer than three cells or two genes, or all cells are alike.
+        If there are fewer than three cells or genes, or all cells are alike.
     """
     from sklearn.decomposition import PCA
 
-    if X.shape[0] < 3 or X.shape[1] < 2:
-        msg = (
-            f"{X.shape[0]} cells × {X.shape[1]} genes are too few for principal components: at least 3 × 2 are needed."
-        )
+    if min(X.shape) < 3:
+        msg = f"{X.shape[0]} cells × {X.shape[1]} genes are too few to draw or cluster: at least 3 × 3 are needed."
         raise ScinnError(msg)
     if (X.max(axis=0) - X.min(axis=0)).sum() == 0:
         msg = "all cells are alike: there is nothing to tell them apart by."
         raise ScinnError(msg)
-    # One solver for dense and sparse, so that raw (sparse) and imputed (dense) data are treated alike; it starts from
-    # a random vector, and the seed changes nothing visible in its result.
+    # One solver for dense and sparse, so that raw (sparse) and imputed (dense) data are treated alike. It starts from a
+    # random vector but converges to machine precision, so that one seed is enough.
     pca = PCA(min(COMPONENTS, *(size - 1 for size in X.shape)), svd_solver="arpack", random_state=0)
     return np.asarray(pca.fit_transform(X))
 

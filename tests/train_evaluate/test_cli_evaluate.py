@@ -2,11 +2,12 @@ import json
 import re
 
 import anndata
+import h5py
 import numpy as np
 import pytest
 
 from scinn_infer.cli import main_for
-from scinn_train.cli import scinn_train
+from scinn_train.cli import group
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +25,7 @@ def pair(small_tissue, tmp_path_factory):
 
 
 def evaluate(*arguments):
-    return main_for(scinn_train, "scinn-train", ["evaluate", *map(str, arguments)])
+    return main_for(group, "scinn-train", ["evaluate", *map(str, arguments)])
 
 
 def refusal(capsys, *arguments):
@@ -116,6 +117,13 @@ def test_refuses_labels_that_are_not_there_or_tell_nothing(pair, capsys):
 
     path = variant(pair, "unlabelled.h5ad", without_some, of="raw.h5ad")
     assert "have no label" in refusal(capsys, path, pair / "imputed.h5ad", "--labels", "label")
+
+
+def test_refuses_a_damaged_table_of_cells(pair, capsys):
+    path = variant(pair, "damaged.h5ad", lambda adata: adata, of="raw.h5ad")
+    with h5py.File(path, "r+") as file:
+        del file["obs/label/codes"]
+    assert "obs cannot be read" in refusal(capsys, path, pair / "imputed.h5ad", "--labels", "label")
 
 
 def test_refuses_missing_layers_and_files(pair, capsys):

@@ -7,7 +7,7 @@ import pytest
 from scinn_infer import ScinnError
 from scinn_infer.cli import main_for
 from scinn_train import demo_data
-from scinn_train.cli import scinn_train
+from scinn_train.cli import group
 from scinn_train.demo import CONTENTS, run_demo
 from scinn_train.simulate import SimulationConfig
 
@@ -98,10 +98,10 @@ def test_overwriting_keeps_other_files_and_drops_old_results(tmp_path):
 
 def test_refuses_before_anything_is_written(tmp_path, capsys):
     arguments = ["demo", "--dataset", "gulam", "-o", str(tmp_path / "demo")]
-    assert main_for(scinn_train, "scinn-train", arguments) == 2
+    assert main_for(group, "scinn-train", arguments) == 2
     assert "goolam" in capsys.readouterr().err
     (tmp_path / "file").write_text("precious")
-    assert main_for(scinn_train, "scinn-train", ["demo", "-o", str(tmp_path / "file")]) == 2
+    assert main_for(group, "scinn-train", ["demo", "-o", str(tmp_path / "file")]) == 2
     assert "is a file" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 

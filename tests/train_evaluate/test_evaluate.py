@@ -110,6 +110,11 @@ def test_small_data_has_fewer_components():
     assert evaluate.principal_components(noise(cells=80, genes=90)).shape == (80, 50)
 
 
+def test_the_smallest_data_has_scores():
+    X = noise(cells=4, genes=3)
+    assert evaluate.evaluate(X, ["a", "a", "b", "b"], **QUICK).picture.shape == (4, 2)
+
+
 def test_compare_shows_the_best_scale_of_the_raw_data():
     X, labels = blobs()
     comparison = evaluate.compare(noise(), X, labels, **QUICK)
@@ -141,7 +146,7 @@ def test_refuses_labels_that_tell_no_types(labels, sentence):
     [
         (np.ones((60, 30), np.float32), "all cells are alike"),
         (np.ones((2, 30), np.float32), "too few"),
-        (np.ones((60, 1), np.float32), "too few"),
+        (noise(genes=2), "too few"),
     ],
 )
 def test_refuses_matrices_without_components(X, sentence):
