@@ -22,11 +22,12 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterable, Iterator
 
+    from scinn_infer.genes import GeneMatch
     from scinn_infer.model import Model
     from scinn_infer.storage import Rows
 
-CELLS_AT_A_TIME = 4 * BLOCK
-"""Cells that are read and written together if not stated: each access to a file has its cost."""
+CELLS_READ = 4 * BLOCK
+"""Cells that are read together if not stated otherwise: each access to a file has its cost."""
 
 
 def apply_file(
@@ -59,7 +60,7 @@ def apply_file(
     key_added
         Name of the new layer, which the file must not have yet.
     batch_size
-        Number of cells to take at a time; it does not change the result.
+        Number of cells to read at a time; it does not change the result.
     overwrite
         Whether an existing ``output`` may be replaced. The input is never.
     say
@@ -79,46 +80,35 @@ def apply_file(
         at all (they stay as they are).
     """
     path, output = Path(path), Path(output)
-    cells = batch_size or CELLS_AT_A_TIME
     inputs = [path] if model.path is None else [path, model.path]
     check_output(output, overwrite=overwrite, keep=inputs)
     with H5adMatrix(path, layer=layer, temporary_folder=output.resolve().parent) as matrix:
         check_key(path, key_added)
-        dtype = result_dtype(matrix.dtype)
+        shape, dtype = matrix.shape, result_dtype(matrix.dtype)
         empty = _EmptyCells(matrix)
-        blocks = model.impute_chunks(
-            empty.counted(matrix.chunks(cells)),
-            matrix.genes,
-            batch_size=cells,
-            source=matrix.source,
-            cell_names=matrix.cell_names,
-        )
+        chunks = empty.counted(matrix.chunks(batch_size or CELLS_READ))
+        blocks = model.impute_chunks(chunks, matrix.genes, source=matrix.source, cell_names=matrix.cell_names)
         match = model.match(matrix.genes, source=matrix.source)
         if say:
-            say(match.sentence)
-        if say and matrix.storage == "csc":
-            say(f"{matrix.source} is stored by columns (CSC); re-ordering it through a temporary file first.")
+            for sentence in _findings(matrix, match):
+                say(sentence)
         check_sample(matrix, unit=model.info.unit)
-        needs = bytes_needed(path, matrix.shape, dtype)
+        values = track(
+            (block for _, block in blocks), description="imputing", total=shape[0], size=len, enabled=progress
+        )
+        record = provenance(model, match, layer=layer)
+        needs = bytes_needed(path, shape, dtype)
         with whole_file(output, overwrite=overwrite, keep=inputs, needs=needs) as temporary, warnings.catch_warnings():
             # The stream looks at the unit of its first cells; the sample was a better look.
             warnings.simplefilter("ignore", ScinnWarning)
-            write_with_layer(
-                temporary,
-                path,
-                track(
-                    (block for _, block in blocks),
-                    description="imputing",
-                    total=matrix.shape[0],
-                    size=len,
-                    enabled=progress,
-                ),
-                key=key_added,
-                shape=matrix.shape,
-                dtype=dtype,
-                provenance=provenance(model, match, layer=layer),
-            )
+            write_with_layer(temporary, path, values, key=key_added, shape=shape, dtype=dtype, provenance=record)
     empty.warn()
+
+
+def _findings(matrix: H5adMatrix, match: GeneMatch) -> Iterator[str]:
+    yield match.sentence
+    if matrix.storage == "csc":
+        yield f"{matrix.source} is stored by columns (CSC); re-ordering it through a temporary file first."
 
 
 class _EmptyCells:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -72,6 +73,9 @@ def main_for(group: click.Group, name: str, arguments: Sequence[str] | None = No
         Its arguments; those of the process if not given. None at all asks for the help.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal of few letters shows what it can
     try:
         with (
             _interruptible(),

@@ -7,11 +7,13 @@ into buckets of consecutive rows within one temporary file; rows are then read f
 from __future__ import annotations
 
 import tempfile
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from scipy import sparse
 
+from scinn_infer.errors import ScinnError
 from scinn_infer.wholefile import check_space
 
 if TYPE_CHECKING:
@@ -67,7 +69,9 @@ class RowBuckets:
         check_space(folder, matrix.stored * self._record.itemsize, purpose="re-ordering a matrix stored by columns")
         self._first = np.concatenate([[0], np.cumsum(_entries_per_bucket(matrix))])
         self._last_read: tuple[int, sparse.csr_array] | None = None
-        self._file = tempfile.TemporaryFile(dir=folder, prefix="scinn-")  # noqa: SIM115 - closed by close()
+        self._folder = folder
+        with _naming(folder):
+            self._file = tempfile.TemporaryFile(dir=folder, prefix="scinn-")  # noqa: SIM115 - closed by close()
         try:
             self._deal(matrix)
         except BaseException:
@@ -95,9 +99,15 @@ class RowBuckets:
             records["value"] = piece.data
             for bucket in np.flatnonzero(np.diff(edges)):
                 share = records[edges[bucket] : edges[bucket + 1]]
-                self._file.seek(int(filled[bucket]) * self._record.itemsize)
-                self._file.write(share.tobytes())
+                self._write(share, int(filled[bucket]))
                 filled[bucket] += len(share)
+        with _naming(self._folder):
+            self._file.flush()
+
+    def _write(self, records: npt.NDArray[np.void], position: int) -> None:
+        with _naming(self._folder):
+            self._file.seek(position * self._record.itemsize)
+            self._file.write(records.tobytes())
 
     def _bucket(self, number: int) -> sparse.csr_array:
         if self._last_read is not None and self._last_read[0] == number:
@@ -109,6 +119,16 @@ class RowBuckets:
         bucket = sparse.coo_array((records["value"], (records["row"], records["column"])), shape=shape).tocsr()
         self._last_read = number, bucket
         return bucket
+
+
+@contextmanager
+def _naming(folder: Path) -> Iterator[None]:
+    """Tell a failure to write the temporary file from one to read the matrix."""
+    try:
+        yield
+    except OSError as error:
+        msg = f"re-ordering a matrix stored by columns failed to write to {folder}: {error.strerror}. Make room there."
+        raise ScinnError(msg) from error
 
 
 def _entries_per_bucket(matrix: StoredByColumns) -> npt.NDArray[np.int64]:

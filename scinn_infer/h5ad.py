@@ -234,7 +234,7 @@ def _naming_damage(source: str) -> Iterator[None]:
     """Turn whatever h5py and anndata trip over in a damaged file into one sentence."""
     try:
         yield
-    except ScinnError:
+    except (ScinnError, MemoryError):
         raise
     except Exception as error:
         reason = str(error).partition("\n")[0][:200] or type(error).__name__

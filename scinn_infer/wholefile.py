@@ -53,7 +53,6 @@ def whole_file(
         os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
         yield temporary
         _flush(temporary)
-        check_output(path, overwrite=overwrite, keep=keep)
         if overwrite:
             _replace(temporary, place)
         else:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import io
+import os
 import subprocess
 import sys
 import tracemalloc
@@ -108,6 +111,17 @@ def test_reordering_a_csc_matrix_needs_room(write, make_counts, monkeypatch):
         matrix.rows(0, 1)
 
 
+def test_reordering_a_csc_matrix_says_when_the_disk_fills_up(write, make_counts, monkeypatch, tmp_path):
+    class Full(io.BytesIO):
+        def write(self, _):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("tempfile.TemporaryFile", lambda **_: Full())
+    assert f"failed to write to {tmp_path}: No space left" in refused(
+        write(make_counts(40), "csc"), temporary_folder=tmp_path, named=False
+    )
+
+
 def test_reads_a_layer(tmp_path, make_adata, make_counts):
     adata = make_adata(sparse.csr_matrix(np.log1p(make_counts(10))))
     adata.layers["counts"] = make_counts(10)
@@ -137,11 +151,11 @@ def read(path, **options) -> None:
             pass
 
 
-def refused(path, **options) -> str:
+def refused(path, *, named=True, **options) -> str:
     """Return the sentence with which a file is refused, when it is opened or read."""
     with pytest.raises(ScinnError) as refusal:
         read(path, **options)
-    assert str(path) in str(refusal.value)
+    assert not named or str(path) in str(refusal.value)
     assert "\n" not in str(refusal.value)
     return str(refusal.value)
 

@@ -99,6 +99,13 @@ def test_version(capfd):
     assert capfd.readouterr().out == f"scinn-infer {__version__}\n"
 
 
+def test_a_terminal_of_few_letters_will_do(tiny):
+    command = [sys.executable, "-c", "import sys; from scinn_infer.cli import main; sys.exit(main())", "inspect", tiny]
+    run = subprocess.run(command, capture_output=True, env={**os.environ, "PYTHONIOENCODING": "ascii"}, check=False)
+    assert (run.returncode, run.stderr) == (0, b"")
+    assert b"200 cells ? 80 genes" in run.stdout
+
+
 def test_a_reader_that_has_seen_enough_is_no_error():
     code = (
         "import sys, time, click; from scinn_infer.cli import main_for\n"
