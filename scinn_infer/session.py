@@ -1,9 +1,14 @@
-"""onnxruntime at arm's length: one session to a process, held to the file contract, its errors told in a sentence."""
+"""onnxruntime at arm's length: sessions that survive a fork, the file contract, errors told in a sentence."""
 
 from __future__ import annotations
 
 import os
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
+
+# From 1.29 on onnxruntime, when imported, writes a device identifier to the user's cache and reports to its maker, in a
+# thread that keeps a forked child from ending. What is computed on such data is nobody's business: off, unless set.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 import onnxruntime
 
@@ -27,14 +32,18 @@ if TYPE_CHECKING:
 DEFAULT_PROVIDERS = ("CPUExecutionProvider",)
 """The provider that every onnxruntime brings."""
 
-ERRORS_ONLY = 3
-"""onnxruntime's severity level; at a lower one it finds fault with the default of ``measured``."""
+NO_LOG = 4
+"""onnxruntime's severity level for fatal errors only: other errors are raised, and told in a sentence."""
+
+
+_OPEN: WeakSet[Session] = WeakSet()
 
 
 class Session:
-    """Run a model file's bytes, with a session of its own in each process.
+    """Run a model file's bytes, with an onnxruntime session that is made when it is first needed.
 
-    An onnxruntime session can be neither pickled nor used after a fork, so it is made where it is first needed.
+    Such a session cannot be pickled. Nor can it be used after a fork, where its threads are missing; a child would even
+    wait for them when it ends. So it is closed before a fork, and parent and child each make a new one.
 
     Parameters
     ----------
@@ -53,8 +62,8 @@ class Session:
         self._threads = threads
         self._providers = list(providers)
         self._source = source
-        # The parent's session stays referenced after a fork: it would wait for its threads if it were dropped.
-        self._of_process: dict[int, Any] = {}
+        self._session: Any = None
+        _OPEN.add(self)
 
     def read_info(self) -> ModelInfo:
         """Return what the file says about itself.
@@ -66,12 +75,11 @@ class Session:
         """
         session = self._get()
         try:
-            metadata = session.get_modelmeta().custom_metadata_map
+            info = ModelInfo.from_metadata(session.get_modelmeta().custom_metadata_map, source=self._source)
+            _check_contract(session, info, self._source)
         except UnicodeDecodeError as error:
-            msg = f"{self._source}: its metadata is not text. Fetch or export the model again."
+            msg = f"{self._source} is damaged: its metadata or its names are not text. Fetch or export the model again."
             raise ScinnError(msg) from error
-        info = ModelInfo.from_metadata(metadata, source=self._source)
-        _check_contract(session, info, self._source)
         return info
 
     def run(self, outputs: Sequence[str], inputs: Mapping[str, npt.NDArray[np.float32]]) -> list[npt.NDArray[Any]]:
@@ -93,26 +101,38 @@ class Session:
             msg = f"{self._source} cannot be run ({_first_line(error)}). Fetch or export the model again."
             raise ScinnError(msg) from error
 
+    def close(self) -> None:
+        """Let go of the onnxruntime session; the next call makes another."""
+        self._session = None
+
     def _get(self) -> Any:
-        process = os.getpid()
-        if process not in self._of_process:
-            self._of_process[process] = self._new()
-        return self._of_process[process]
+        session = self._session or self._new()  # a local name, because a fork in another thread may close it meanwhile
+        self._session = session
+        return session
 
     def _new(self) -> Any:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self._threads
         options.inter_op_num_threads = 1
-        options.log_severity_level = ERRORS_ONLY
+        options.log_severity_level = NO_LOG
         # Threads that wait sleep: on a machine shared with others, spinning ones take what the others leave.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
-            return onnxruntime.InferenceSession(self._content, options, providers=self._providers)
+            return onnxruntime.InferenceSession(self._content, options, providers=self._providers, enable_fallback=0)
         except MemoryError:
             raise
         except Exception as error:
             msg = f"{self._source} cannot be loaded ({_first_line(error)}). Fetch or export the model again."
             raise ScinnError(msg) from error
+
+
+def _close_all() -> None:
+    for session in list(_OPEN):
+        session.close()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
+    os.register_at_fork(before=_close_all)
 
 
 def check_providers(providers: Sequence[str]) -> tuple[str, ...]:
