@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scinn_infer.checks import check_chunk, check_unit, stored_values
+from scinn_infer.checks import check_chunk, check_exact, check_unit, stored_values
 from scinn_infer.errors import ScinnError, ScinnWarning
 from scinn_infer.genes import match_genes
 from scinn_infer.progress import track
@@ -186,6 +186,7 @@ def _checked(matrix: H5adMatrix) -> Iterator[Rows]:
     start = 0
     for rows in matrix.chunks(CHUNK):
         check_chunk(rows, genes=matrix.genes, first_cell=start, cell_names=matrix.cell_names, source=matrix.source)
+        check_exact(rows, source=matrix.source)
         yield rows
         start += rows.shape[0]
 

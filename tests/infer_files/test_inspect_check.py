@@ -142,6 +142,12 @@ def test_check_warns_of_missing_genes_and_expects_less_depth(check, make_adata, 
     assert document["training"]["zero_fraction"] == pytest.approx(document["batch"]["zero_fraction"], abs=0.1)
 
 
+def huge(X):
+    X = X.astype(np.int64)
+    X[171, 6] = 2**24 + 1
+    return X
+
+
 def negative(X):
     X[171, 6] = -1
     return X
@@ -152,6 +158,7 @@ def negative(X):
     [
         (np.log1p, None, ["looks log-transformed"]),
         (negative, None, ["gene GENE7"]),
+        (huge, None, ["float32"]),
         (np.zeros_like, None, ["nothing but zeros"]),
         (np.copy, [f"Gene{number}" for number in range(1, 61)], ["upper and lower case"]),
         (
