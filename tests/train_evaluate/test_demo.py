@@ -142,6 +142,11 @@ def test_one_batch_stays_to_train_on(monkeypatch):
     assert set(data.new.obs["batch"]) == {"p2"}
 
 
+def test_the_batches_before_the_last_are_held_out_only_if_needed(monkeypatch):
+    data = catalogue(monkeypatch, label=["a", "b"] * 50, batch=["p1"] * 42 + ["p2"] * 50 + ["p3"] * 8)
+    assert set(data.new.obs["batch"]) == {"p2", "p3"}
+
+
 def test_without_batches_each_type_is_split(monkeypatch):
     data = catalogue(monkeypatch, label=["a"] * 60 + ["b"] * 30 + ["c"] * 10)
     assert data.new.obs["label"].value_counts().to_dict() == {"a": 18, "b": 9, "c": 3}

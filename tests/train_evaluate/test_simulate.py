@@ -51,6 +51,14 @@ def test_the_truth_is_the_mean_of_the_counts(tissue):
     assert np.corrcoef(np.log(depth), np.log(true_depth))[0, 1] > 0.95
 
 
+def test_cells_have_noise_of_their_own_beyond_sampling(tissue):
+    truth = tissue.layers["truth"].astype(float)
+    excess = ((tissue.X.toarray() - truth) ** 2 - truth).mean(axis=0) / (truth**2).mean(axis=0)
+    high, low = (truth.mean(axis=0) > 3), (truth.mean(axis=0) < 0.3) & (truth.mean(axis=0) > 0.1)
+    assert 0.15 < np.median(excess[high]) < 0.4
+    assert np.median(excess[low]) > 2 * np.median(excess[high])
+
+
 def test_markers_mark(tissue):
     for cell_type in tissue.obs["label"].cat.categories:
         own = tissue.obs["label"] == cell_type
