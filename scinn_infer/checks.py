@@ -30,6 +30,10 @@ LOG_NORMALISED_BELOW = 30
 """A cell's TPM add up to a million, its FPKM to the same order: even 20,000 genes at one level would have 50 each."""
 
 
+WHOLE_WITHIN = 1e-3
+"""Counts that went through a logarithm and back are whole but for rounding."""
+
+
 def check_chunk(
     X: Matrix,
     *,
@@ -101,7 +105,10 @@ def check_unit(X: Matrix, *, unit: str, source: str = "The matrix") -> None:
     values = values[values != 0]
     if values.size == 0:
         return
-    whole = values.dtype.kind in "bui" or bool(np.all(values == np.rint(values)))
+    fractional = (
+        np.abs(values - np.rint(values)) > WHOLE_WITHIN if values.dtype.kind == "f" else np.zeros(1, dtype=bool)
+    )
+    whole = not fractional.any()
     if not whole and values.max() < (LOG_COUNTS_BELOW if unit == "counts" else LOG_NORMALISED_BELOW):
         wanted = "raw counts" if unit == "counts" else f"{unit.upper()}, not their logarithm"
         msg = (
@@ -110,10 +117,9 @@ def check_unit(X: Matrix, *, unit: str, source: str = "The matrix") -> None:
         )
         raise ScinnError(msg)
     if not whole and unit == "counts":
-        fractions = np.mean(values != np.rint(values))
         msg = (
-            f"{source}: {fractions:.0%} of the non-zero values are not whole numbers, although counts are expected. If "
-            "they are normalised, pass the raw counts; if they are estimated or corrected counts, all is well."
+            f"{source}: {fractional.mean():.0%} of the non-zero values are not whole numbers, although counts are "
+            "expected. If they are normalised, pass the raw counts; if they are estimated or corrected, all is well."
         )
         warnings.warn(msg, ScinnWarning, stacklevel=2)
     if whole and unit != "counts":
@@ -153,6 +159,8 @@ def stored_values(X: Matrix) -> npt.NDArray[Any]:
 
 def _first_refused(X: Matrix) -> tuple[int, int, float]:
     """Return the row, the column and the value of the first entry that is negative, missing or too large."""
+    if isinstance(X, np.ndarray):
+        X = X.astype(np.float64)  # scipy has no float16
     entries = sparse.coo_array(X)
     refused = np.flatnonzero(~((entries.data >= 0) & (entries.data <= LARGEST_VALUE)))
     first = refused[np.lexsort((entries.col[refused], entries.row[refused]))[0]]

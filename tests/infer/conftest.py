@@ -1,0 +1,56 @@
+"""The tiny model and cells that it fits: neither torch nor a download is needed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, settings
+
+import scinn_infer
+
+TINY = Path(__file__).parents[2] / "models" / "tiny.onnx"
+
+settings.register_profile(
+    "scinn",
+    deadline=None,
+    max_examples=60,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+settings.load_profile("scinn")
+
+
+@pytest.fixture(scope="session")
+def tiny() -> Path:
+    return TINY
+
+
+@pytest.fixture(scope="session")
+def content() -> bytes:
+    return TINY.read_bytes()
+
+
+@pytest.fixture(scope="session")
+def model() -> scinn_infer.Model:
+    return scinn_infer.load(TINY, threads=1)
+
+
+@pytest.fixture(scope="session")
+def genes(model) -> list[str]:
+    return list(model.genes)
+
+
+@pytest.fixture(scope="session")
+def counts(model) -> np.ndarray:
+    """Counts of 230 cells (two whole blocks and a part of one), int64; the fourth cell is empty."""
+    random = np.random.default_rng(0)
+    X = random.poisson(np.array(model.info.training_data.gene_mean) * random.gamma(4, 0.25, (230, 1)))
+    X[3] = 0
+    return X
+
+
+@pytest.fixture(scope="session")
+def imputed(model, counts, genes) -> np.ndarray:
+    return model.impute(counts, genes)
