@@ -38,9 +38,6 @@ def network_weights(
 ) -> graph.NetworkWeights:
     """Collect the trained weights, as numpy arrays in the orientation of the exported graph."""
     imputation, quality = networks.imputation, networks.quality
-    # The quality network's standardisation is folded into its first map; the imputation network's needs `measured`.
-    embedding = _array(quality.embedding.weight).T.astype(np.float64) * scale.log_scale[:, None]
-    embedding_bias = _array(quality.embedding.bias) - scale.log_mean @ embedding
     return graph.NetworkWeights(
         depth_share=scale.depth_share,
         target_depth=target_depth,
@@ -52,8 +49,8 @@ def network_weights(
         hidden_bias=_array(imputation.hidden.bias),
         decoder_weight=_array(imputation.decoder.weight).T,
         decoder_bias=_array(imputation.decoder.bias),
-        embedding_weight=embedding.astype(np.float32),
-        embedding_bias=embedding_bias.astype(np.float32),
+        embedding_weight=_array(quality.embedding.weight).T,
+        embedding_bias=_array(quality.embedding.bias),
         cluster_weight=_array(quality.clusters.weight).T,
         cluster_bias=_array(quality.clusters.bias),
     )
@@ -111,27 +108,38 @@ def prove(content: bytes, weights: graph.NetworkWeights, cells: sparse.csr_array
         for measured in (np.ones(genes, np.float32), (random.random(genes) < 0.7).astype(np.float32)):
             block = np.ascontiguousarray(expression * measured, dtype=np.float32)
             outputs = model.run(block, measured, outputs=contract.OUTPUTS)
-            _hold(block, outputs, forward(weights, torch.from_numpy(block), torch.from_numpy(measured)))
+            reference = forward(weights, torch.from_numpy(block), torch.from_numpy(measured))
+            _hold(block, outputs, {name: value.numpy() for name, value in reference.items()}, weights)
 
 
-def _hold(expression: Array, outputs: dict[str, Array], reference: dict[str, torch.Tensor]) -> None:
+def _hold(
+    expression: Array,
+    outputs: dict[str, Array],
+    reference: dict[str, npt.NDArray[np.float64]],
+    weights: graph.NetworkWeights,
+) -> None:
     imputed = outputs[contract.OUTPUT_IMPUTED]
     observed = expression != 0
     _require(bool((imputed[observed] == expression[observed]).all()), "it changes a value that is not zero")
     _require(bool(np.isfinite(imputed).all() and (imputed >= 0).all()), "it imputes a negative or infinite value")
-    for name, value in reference.items():
-        expected = value.numpy()
-        scale = (
-            np.abs(expected) if name in (contract.OUTPUT_IMPUTED, contract.OUTPUT_EXPECTED) else np.abs(expected).max()
-        )
-        worst = float((np.abs(outputs[name] - expected) / np.maximum(scale, np.finfo(np.float32).tiny)).max())
+    tiny = np.finfo(np.float32).tiny
+    logits = reference[contract.OUTPUT_EMBEDDING] @ weights.cluster_weight + weights.cluster_bias
+    scales = {
+        contract.OUTPUT_IMPUTED: np.maximum(reference[contract.OUTPUT_IMPUTED], tiny),
+        contract.OUTPUT_EXPECTED: np.maximum(reference[contract.OUTPUT_EXPECTED], tiny),
+        contract.OUTPUT_EMBEDDING: np.abs(reference[contract.OUTPUT_EMBEDDING]).max(),
+        # The softmax turns the relative error of a logit into an absolute one of the probability.
+        contract.OUTPUT_CLUSTER_PROBABILITY: np.maximum(np.abs(logits).max(axis=1, keepdims=True), 1),
+    }
+    for name, scale in scales.items():
+        worst = float((np.abs(outputs[name] - reference[name]) / scale).max())
         _require(worst <= TOLERANCE, f"its output {name!r} differs from torch's by {worst:.1e} relative")
 
 
 def _random_cells(cells: sparse.csr_array, random: np.random.Generator) -> Array:
-    """Cells that no tissue has: values of the training cells at random places, and one cell without any."""
-    shape = (_PROVEN_CELLS, cells.shape[1])
-    block = random.choice(cells.data, size=shape) * (random.random(shape) < random.random((_PROVEN_CELLS, 1)))
+    """Cells that no tissue has: each gene as in another training cell at random; one cell without any expression."""
+    genes = np.arange(cells.shape[1])
+    block = np.stack([cells[random.integers(0, cells.shape[0], len(genes)), genes] for _ in range(_PROVEN_CELLS)])
     block[0] = 0
     return block.astype(np.float32)
 

@@ -165,7 +165,7 @@ def fit(
     reference = prepare(X, genes, gene_ids=gene_ids, config=config)
     empty = reference.cells_before - len(reference.cells)
     if empty:
-        msg = f"{empty} cell(s) have no expression at all; they are left out of the training."
+        msg = f"{empty} cell(s) have no expression in the model's genes; they are left out of the training."
         warnings.warn(msg, ScinnWarning, stacklevel=2)
     threads = config.threads or available_threads()
     return _fit(reference, config=config, threads=threads, progress=progress)

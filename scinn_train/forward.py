@@ -33,7 +33,8 @@ def forward(weights: NetworkWeights, expression: torch.Tensor, measured: torch.T
     hidden = torch.tanh(hidden @ _double(weights.hidden_weight) + _double(weights.hidden_bias))
     expected = torch.exp(hidden @ _double(weights.decoder_weight) + _double(weights.decoder_bias)) * size
     imputed = torch.where(x == 0, expected, x)
-    embedding = torch.log1p(imputed / divisor) @ _double(weights.embedding_weight) + _double(weights.embedding_bias)
+    centred = (torch.log1p(imputed / divisor) - _double(weights.log_mean)) * _double(weights.log_scale)
+    embedding = centred @ _double(weights.embedding_weight) + _double(weights.embedding_bias)
     probability = torch.softmax(embedding @ _double(weights.cluster_weight) + _double(weights.cluster_bias), dim=1)
     return {
         contract.OUTPUT_IMPUTED: imputed,

@@ -45,7 +45,7 @@ class NetworkWeights:
     decoder_weight, decoder_bias
         Second hidden layer to the logarithm of the expected expression (bottleneck × genes), (genes,).
     embedding_weight, embedding_bias
-        Quality network: imputed log expression to the embedding (genes × d), (d,).
+        Quality network: standardised imputed log expression to the embedding (genes × d), (d,).
     cluster_weight, cluster_bias
         Quality network: embedding to cluster logits (d × clusters), (clusters,).
     """
@@ -120,13 +120,13 @@ def _size_factor(graph: _Graph, weights: NetworkWeights) -> str:
 
 def _imputation_network(graph: _Graph, weights: NetworkWeights, log_expression: str, size: str) -> None:
     """f_I: the expected expression of every gene, put where the input is zero."""
-    # The standardisation is folded into the encoder; a missing gene then stands at its mean: unknown.
+    # The scale is folded into the weights, the mean is not: taking it off first keeps the sum over genes accurate. A
+    # missing gene, of which neither value nor mean is counted, then stands at its mean: unknown.
+    mean = graph.node("Mul", contract.INPUT_MEASURED, graph.constant("log_mean", weights.log_mean))
     encoder = graph.constant("encoder_weight", weights.encoder_weight * weights.log_scale[:, None])
-    mean = graph.constant("log_mean", weights.log_mean)
-    measured_mean = graph.node("Mul", contract.INPUT_MEASURED, mean)
-    row = graph.node("Unsqueeze", measured_mean, graph.constant("first_axis", [0], np.int64))
-    offset = graph.node("Sub", graph.constant("encoder_bias", weights.encoder_bias), graph.node("MatMul", row, encoder))
-    hidden = graph.node("Tanh", graph.node("Add", graph.node("MatMul", log_expression, encoder), offset))
+    centred = graph.node("Sub", log_expression, mean)
+    hidden = graph.node("Gemm", centred, encoder, graph.constant("encoder_bias", weights.encoder_bias))
+    hidden = graph.node("Tanh", hidden)
     hidden_weight = graph.constant("hidden_weight", weights.hidden_weight)
     hidden = graph.node(
         "Tanh", graph.node("Gemm", hidden, hidden_weight, graph.constant("hidden_bias", weights.hidden_bias))
@@ -142,9 +142,10 @@ def _quality_network(graph: _Graph, weights: NetworkWeights, divisor: str) -> No
     """f_P: embedding and clusters, read from the imputed matrix alone."""
     normalised = graph.node("Div", contract.OUTPUT_IMPUTED, divisor)
     log_imputed = graph.node("Log", graph.node("Add", normalised, graph.scalar(1.0)))
+    centred = graph.node("Sub", log_imputed, graph.constant("log_mean", weights.log_mean))
     embedding_bias = graph.constant("embedding_bias", weights.embedding_bias)
-    embedding_weight = graph.constant("embedding_weight", weights.embedding_weight)
-    graph.node("Gemm", log_imputed, embedding_weight, embedding_bias, name=contract.OUTPUT_EMBEDDING)
+    embedding_weight = graph.constant("embedding_weight", weights.embedding_weight * weights.log_scale[:, None])
+    graph.node("Gemm", centred, embedding_weight, embedding_bias, name=contract.OUTPUT_EMBEDDING)
     cluster_weight = graph.constant("cluster_weight", weights.cluster_weight)
     cluster_bias = graph.constant("cluster_bias", weights.cluster_bias)
     logits = graph.node("Gemm", contract.OUTPUT_EMBEDDING, cluster_weight, cluster_bias)

@@ -41,7 +41,9 @@ def measure(
         ``masked_deviance_explained``: the share of the gene means' deviance that the network removes.
     """
     random = np.random.default_rng(derive(seed, "quality"))
-    observed, expected, baseline = [], [], []
+    observed: list[torch.Tensor] = []
+    expected: list[torch.Tensor] = []
+    baseline: list[torch.Tensor] = []
     for rows in minibatch.in_order(len(networks.held_out), config.batch_size):
         expression = minibatch.dense(normalised, networks.held_out[rows], device)
         hidden = torch.from_numpy(random.random(expression.shape) < _HIDDEN).to(device)

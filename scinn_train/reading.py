@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import sparse
 
-from scinn_infer.h5ad import H5adMatrix, import_io
+from scinn_infer.h5ad import H5adMatrix
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,9 +45,10 @@ def read_reference(path: Path, *, layer: str | None = None) -> tuple[sparse.csr_
 
 def _gene_ids(path: Path) -> list[str] | None:
     import h5py
+    from anndata.io import read_elem
 
     with h5py.File(path) as file:
         if GENE_ID_COLUMN not in file["var"]:
             return None
-        values = import_io("reading an h5ad").read_elem(file["var"][GENE_ID_COLUMN])
+        values = read_elem(file["var"][GENE_ID_COLUMN])
     return [str(value) for value in values]

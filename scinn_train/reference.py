@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 FEWEST_CELLS = 20
 """Below this number of cells neither neighbourhoods nor held-out cells mean anything."""
 
+_NO_ID = ("nan", "none", "na", "<na>")  # how pandas writes that an id is not known
 _SAME_SHARE = 1e-7  # cells whose shares of their depth differ by less than this in every gene are alike
 
 
@@ -38,7 +39,7 @@ class Reference:
     genes, gene_ids
         Names of the model's genes, and their Ensembl ids where known (else empty).
     cells
-        Rows of the caller's matrix that the rows of X are: those without any expression are left out.
+        Rows of the caller's matrix that the rows of X are: those without any expression in these genes are left out.
     cells_before, genes_before
         Shape of the caller's matrix.
     sha256
@@ -78,12 +79,12 @@ def prepare(
     _check_shape(matrix, names, source)
     check_chunk(matrix, genes=names, source=source)
     check_unit(matrix, unit=config.unit, source=source)
-    with_expression = np.flatnonzero(np.diff(matrix.indptr) > 0)
-    kept = matrix[with_expression]
-    seen_in = np.bincount(kept.indices, minlength=kept.shape[1])
+    seen_in = np.bincount(matrix.indices, minlength=matrix.shape[1])
     columns = np.flatnonzero(seen_in >= config.min_cells)
+    kept = matrix[:, columns]
+    with_expression = np.flatnonzero(np.diff(kept.indptr) > 0)
     reference = Reference(
-        X=kept[:, columns],
+        X=kept[with_expression],
         genes=tuple(names[column] for column in columns),
         gene_ids=_known_ids(gene_ids, columns),
         cells=with_expression,
@@ -127,7 +128,8 @@ def _check_shape(X: sparse.csr_array, genes: list[str], source: str) -> None:
 def _known_ids(gene_ids: Sequence[str] | None, columns: npt.NDArray[np.intp]) -> tuple[str, ...]:
     if gene_ids is None:
         return ()
-    return tuple(str(gene_ids[column]).split(".")[0] for column in columns)
+    known = (str(gene_ids[column]).split(".")[0] for column in columns)
+    return tuple("" if identifier.lower() in _NO_ID else identifier for identifier in known)
 
 
 def _check_enough(reference: Reference, config: Config, source: str) -> None:

@@ -36,7 +36,7 @@ def main(path: str) -> None:
     assert (dense >= 0).all()
     np.testing.assert_allclose(with_onnxruntime_only(path, X), dense, rtol=1e-5)
     versions = f"onnxruntime {onnxruntime.__version__}, numpy {np.__version__}"
-    print(f"base install: {len(X)} cells imputed, dense and sparse, as onnxruntime alone does ({versions})")  # noqa: T201
+    print(f"base install: {len(X)} cells imputed, dense and sparse, as onnxruntime alone does ({versions})")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,10 @@ from scipy import sparse
 import scinn_infer
 from scinn_infer.cli import group as infer_group
 from scinn_infer.cli import main_for
+from scinn_train import Config
 from scinn_train.cli import group as train_group
+from scinn_train.reading import read_reference
+from scinn_train.reference import prepare
 
 
 def train(*arguments: object) -> int:
@@ -60,6 +63,18 @@ def test_fit_inspect_check_apply_evaluate(files, new_batch, capsys):
     capsys.readouterr()
     assert train("evaluate", new, imputed, "--labels", "label", "--seeds", 2, "--json") == 0
     json.loads(capsys.readouterr().out)
+
+
+def test_ensembl_ids_are_read_from_the_column_in_which_scanpy_puts_them(reference, tmp_path, capsys):
+    path = write(tmp_path / "reference.h5ad", reference)
+    adata = anndata.read_h5ad(path)
+    adata.var["gene_ids"] = [f"ENSG{number:011d}.2" for number in range(adata.n_vars)]
+    adata.var.loc[adata.var_names[3], "gene_ids"] = None
+    adata.write_h5ad(path)
+    _, genes, gene_ids = read_reference(path)
+    kept = prepare(adata.X, genes, gene_ids=gene_ids, config=Config())
+    assert kept.gene_ids[kept.genes.index(genes[7])] == "ENSG00000000007"
+    assert kept.gene_ids[kept.genes.index(genes[3])] == ""
 
 
 def test_refusals_leave_nothing_behind(files, capsys, tmp_path):
