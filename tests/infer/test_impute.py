@@ -85,6 +85,18 @@ def test_the_form_of_the_matrix_does_not_matter(model, counts, genes, imputed, f
         assert (X.data == before.data).all()
 
 
+@pytest.mark.parametrize("form", FORMS)
+def test_a_batch_smaller_than_a_block_is_not_changed_either(model, counts, genes, imputed, form):
+    X = FORMS[form](np.hstack([counts[:40], counts[:40, :1]]))
+    before = X.copy()
+    result = model.impute(X, [*genes, "other"])
+    assert equal(result[:, :60].astype(np.float32), imputed[:40])
+    if hasattr(X, "indices"):
+        assert (X.indices == before.indices).all()
+        assert (X.data == before.data).all()
+    assert (before != X).sum() == 0
+
+
 @pytest.mark.parametrize("form", ["dense", "csr_array", "csr in parts", "csr float64"])
 def test_genes_may_come_in_any_order_with_others_among_them(model, counts, genes, imputed, form):
     random = np.random.default_rng(1)
@@ -207,6 +219,22 @@ def test_chunks_are_drawn_as_they_are_needed(model, counts, genes):
 def test_refuses_what_cannot_be_imputed(model, counts, genes, X, sentence):
     with pytest.raises(ScinnError, match=sentence):
         model.impute(X(counts), genes)
+
+
+def test_the_first_cells_tell_the_unit(model, counts, genes, imputed):
+    X = counts.astype(np.float32)
+    X[96:] /= 2  # corrected counts, none of them large
+    assert equal(model.impute(X, genes)[:96], imputed[:96])
+    X[:96] = 0
+    with pytest.raises(ScinnError, match="log-transformed"):
+        model.impute(X, genes)
+
+
+def test_refuses_to_return_what_is_not_finite(model, counts, genes):
+    X = counts.astype(np.float32)
+    X[150, :10] = 3e38  # each value is finite, their sum is not
+    with pytest.raises(ScinnError, match="infinite values for cell 151"):
+        model.impute(X, genes)
 
 
 def test_refuses_a_damaged_sparse_matrix(model, counts, genes):
