@@ -29,12 +29,18 @@ _FIXED_BYTES = {_FIXED64: 8, _FIXED32: 4}
 _VARINT_BYTES = 10
 
 # Field numbers of onnx.proto3.
-_MODEL = {"ir_version": 1, "graph": 7, "opset_import": 8, "training_info": 20, "functions": 25}
+_MODEL = {"ir_version": 1, "graph": 7, "opset_import": 8, "metadata_props": 14, "training_info": 20, "functions": 25}
 _OPSET = {"domain": 1}
-_GRAPH = {"node": 1, "initializer": 5, "sparse_initializer": 15}
+_GRAPH = {"node": 1, "initializer": 5, "input": 11, "output": 12, "value_info": 13, "sparse_initializer": 15}
 _NODE = {"attribute": 5, "domain": 7}
 _ATTRIBUTE = {"t": 5, "g": 6, "tensors": 10, "graphs": 11, "sparse_tensor": 22, "sparse_tensors": 23}
 _TENSOR = {"dims": 1, "external_data": 13, "data_location": 14}
+
+# Fields that hold names, which onnxruntime stumbles over where they are no text.
+_NODE_TEXT = (1, 2, 3, 4)
+_TENSOR_TEXT = (8,)
+_VALUE_TEXT = (1,)
+_METADATA_TEXT = (1, 2)
 
 
 def check_onnx(content: bytes, *, source: str) -> None:
@@ -88,6 +94,8 @@ def _check_model(model: memoryview) -> None:
             _check_graph(_message(value))
         elif number == _MODEL["opset_import"]:
             _check_domain(_message(value), _OPSET["domain"])
+        elif number == _MODEL["metadata_props"]:
+            _check_text(_message(value), _METADATA_TEXT)
         elif number == _MODEL["functions"]:
             msg = "it defines operators of its own"
             raise _ForbiddenError(msg)
@@ -106,11 +114,14 @@ def _check_graph(graph: memoryview) -> None:
             _check_node(_message(value))
         elif number == _GRAPH["initializer"]:
             _check_tensor(_message(value))
+        elif number in (_GRAPH["input"], _GRAPH["output"], _GRAPH["value_info"]):
+            _check_text(_message(value), _VALUE_TEXT)
         elif number == _GRAPH["sparse_initializer"]:
             _refuse_sparse()
 
 
 def _check_node(node: memoryview) -> None:
+    _check_text(node, _NODE_TEXT)
     _check_domain(node, _NODE["domain"])
     for number, value in _fields(node):
         if number == _NODE["attribute"]:
@@ -129,6 +140,7 @@ def _check_attribute(attribute: memoryview) -> None:
 
 
 def _check_tensor(tensor: memoryview) -> None:
+    _check_text(tensor, _TENSOR_TEXT)
     dims: list[int] = []
     for number, value in _fields(tensor):
         if number == _TENSOR["external_data"] or (number == _TENSOR["data_location"] and value != 0):
@@ -140,6 +152,16 @@ def _check_tensor(tensor: memoryview) -> None:
     if math.prod(dims) > 8 * len(tensor):
         msg = f"a tensor of shape {tuple(dims[:8])} is stored in {len(tensor):,} bytes"
         raise _DamageError(msg)
+
+
+def _check_text(message: memoryview, fields: tuple[int, ...]) -> None:
+    for number, value in _fields(message):
+        if number in fields:
+            try:
+                str(_message(value), "utf-8")
+            except UnicodeDecodeError:
+                msg = "a name or a piece of its metadata is not text"
+                raise _DamageError(msg) from None
 
 
 def _check_domain(message: memoryview, field: int) -> None:

@@ -141,7 +141,7 @@ BROKEN = {
     "other operator": (lambda content: content.replace(b"\x22\x03Exp", b"\x22\x03Abc"), "cannot be loaded"),
     "unreadable operator": (
         lambda content: content.replace(b"\x22\x03Exp", b"\x22\x03\xff\xfe\xfd"),
-        "cannot be loaded",
+        "not text",
     ),
     "other output": (lambda content: content.replace(b"imputed", b"Imputed"), "it has no 'imputed'"),
     "other input": (lambda content: content.replace(b"expression", b"Expression"), "it has no 'expression'"),
