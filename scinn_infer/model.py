@@ -96,7 +96,7 @@ class Model:
             msg = f"threads is {threads}; at least 1 is needed."
             raise ScinnError(msg)
         self.path = path.absolute() if path else None  # another process may run in another folder
-        self.source = str(path) if path else "the model"
+        self.source = str(path) if path else "The model"
         self.sha256 = hashlib.sha256(content).hexdigest()
         self.providers = check_providers(DEFAULT_PROVIDERS if providers is None else providers)
         self._threads = threads
@@ -305,13 +305,15 @@ class Model:
 
 
 def _read(path: Path) -> bytes:
-    if not path.is_file():
-        problem = "is a folder; a model is one .onnx file" if path.is_dir() else "is not there"
-        msg = f"{path} {problem}. Check the name."
-        raise ScinnError(msg)
     try:
+        if path.exists() and not path.is_file():
+            msg = f"{path} is a folder or a device; a model is one .onnx file. Check the name."
+            raise ScinnError(msg)
         with path.open("rb") as file:
             return file.read(MAXIMUM_BYTES + 1)  # one more, so that a larger file is seen to be larger
+    except FileNotFoundError as error:
+        msg = f"{path} is not there. Check the name."
+        raise ScinnError(msg) from error
     except OSError as error:
         msg = f"{path} cannot be read: {error.strerror}."
         raise ScinnError(msg) from error

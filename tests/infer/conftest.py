@@ -6,20 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, settings
 
 import scinn_infer
 
 TINY = Path(__file__).parents[2] / "models" / "tiny.onnx"
-
-settings.register_profile(
-    "scinn",
-    deadline=None,
-    max_examples=60,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
-settings.load_profile("scinn")
 
 
 @pytest.fixture(scope="session")

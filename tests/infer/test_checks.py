@@ -6,7 +6,7 @@ import warnings
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
@@ -22,6 +22,7 @@ def form(X, name):
 
 
 @pytest.mark.parametrize("name", FORMATS)
+@settings(deadline=None, derandomize=True)
 @given(data=st.data())
 def test_names_the_first_bad_value(name, data):
     X = np.tile(np.arange(8.0), (6, 1))

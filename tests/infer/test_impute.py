@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
@@ -144,6 +144,7 @@ def test_expected_revises_what_the_model_knows_and_nothing_else(model, counts, g
     assert (result[:, 60] == X[:, 60]).all()
 
 
+@settings(deadline=None, derandomize=True)
 @given(data=st.data())
 def test_a_cell_depends_on_nothing_but_itself(data, model, counts, genes, imputed):
     rows = data.draw(st.lists(st.integers(0, len(counts) - 1), min_size=1, max_size=130))
@@ -156,6 +157,7 @@ def test_a_cell_depends_on_nothing_but_itself(data, model, counts, genes, impute
     assert equal(np.concatenate([block for _, block in pieces]), imputed[rows])
 
 
+@settings(deadline=None, derandomize=True)
 @given(seed=st.integers(0, 1000))
 def test_estimated_counts_depend_on_their_neighbours_by_less_than_a_millionth(seed, model, counts, genes):
     random = np.random.default_rng(seed)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import scinn_infer
@@ -167,6 +167,7 @@ def test_refuses_a_default_that_is_missing(content):
         scinn_infer.load(content[:start] + field(7, graph) + content[end:])
 
 
+@settings(deadline=None, derandomize=True)
 @given(data=st.data())
 def test_whatever_is_done_to_the_bytes_only_a_refusal_comes_out(data, content, counts, genes):
     changed = bytearray(content)
