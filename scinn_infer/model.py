@@ -204,6 +204,7 @@ class Model:
         ----------
         X
             As :meth:`impute` takes it; or an iterable of such matrices, the rows of the batch in order, cut in any way.
+            Each has to be a matrix of its own: rows may wait for those of the next.
         genes, output, source, cell_names
             As for :meth:`impute`.
         batch_size
