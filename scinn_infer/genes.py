@@ -111,6 +111,11 @@ def gene_names(genes: Iterable[object]) -> list[str]:
     return [gene.decode(errors="replace") if isinstance(gene, bytes) else str(gene) for gene in genes]
 
 
+def look_like_barcodes(names: Sequence[str]) -> bool:
+    """Tell whether most names look like cell barcodes: the matrix is then transposed."""
+    return _share(map(_is_barcode, names), names) >= SHARE_THAT_TELLS
+
+
 def match_genes(info: ModelInfo, genes: Sequence[str], *, source: str = "The batch") -> GeneMatch:
     """Match the genes of a batch to those of a model.
 
@@ -229,7 +234,7 @@ def _diagnosis(info: ModelInfo, names: Sequence[str]) -> str:
     species = f"is the batch of another species? The model is of {info.species or 'a species that is not stated'}."
     if not names:
         return "It has no genes at all."
-    if _share(map(_is_barcode, names), names) >= SHARE_THAT_TELLS:
+    if look_like_barcodes(names):
         return (
             f"Its gene names look like cell barcodes ({_examples(names)}): pass the transposed matrix, cells × genes."
         )
