@@ -5,7 +5,7 @@ VENV   ?= .venv
 BIN     = $(VENV)/bin
 OUT    ?= scinn-demo
 
-.PHONY: help demo test lint compat clean
+.PHONY: help demo test lint bench tables compat clean
 .DEFAULT_GOAL := help
 
 help:  ## This list
@@ -27,6 +27,15 @@ lint: $(VENV)/installed  ## Format, lint and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+bench: $(VENV)/installed  ## Measure speed and memory; the figures go to benchmarks/results
+	$(BIN)/python benchmarks/import_time.py
+	$(BIN)/python benchmarks/apply_speed.py
+	$(BIN)/python benchmarks/apply_memory.py
+	$(BIN)/python benchmarks/fit_cost.py
+
+tables: $(VENV)/installed  ## Measure the README's table of cell types again (an hour)
+	$(BIN)/python benchmarks/readme_table.py
 
 compat: .venv-base/installed  ## The base install alone, on the oldest onnxruntime
 	cd models && ../.venv-base/bin/python ../tests/base/check_base_install.py tiny.onnx

@@ -48,6 +48,8 @@ def random_model(genes: int) -> bytes:
         log_scale=np.ones(genes, dtype=np.float32),
         encoder_weight=weight(genes, HIDDEN),
         encoder_bias=bias(HIDDEN),
+        norm_weight=np.ones(HIDDEN, dtype=np.float32),
+        norm_bias=bias(HIDDEN),
         hidden_weight=weight(HIDDEN, BOTTLENECK),
         hidden_bias=bias(BOTTLENECK),
         decoder_weight=weight(BOTTLENECK, genes),

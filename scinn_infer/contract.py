@@ -142,8 +142,8 @@ class ModelInfo:
             info = cls(
                 genes=_strings(metadata, "genes"),
                 unit=metadata[_PREFIX + "unit"],
-                clusters=_integer(json.loads(metadata[_PREFIX + "clusters"])),
-                training_data=_training_data(json.loads(metadata[_PREFIX + "training_data"])),
+                clusters=_integer(_parse(metadata[_PREFIX + "clusters"])),
+                training_data=_training_data(_parse(metadata[_PREFIX + "training_data"])),
                 gene_ids=_strings(metadata, "gene_ids", "[]"),
                 training=_dict(metadata, "training"),
                 quality=_dict(metadata, "quality"),
@@ -152,7 +152,7 @@ class ModelInfo:
                 licence=metadata.get(_PREFIX + "licence", ""),
                 format=int(metadata[_PREFIX + "format"]),
             )
-        except (KeyError, TypeError, ValueError, RecursionError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
             msg = (
                 f"{source}: its metadata is damaged ({type(error).__name__}: {error}). Fetch or export the model again."
             )
@@ -191,6 +191,10 @@ def _check_consistency(info: ModelInfo, source: str) -> None:
         problem = f"its unit {info.unit[:20]!r} is none of {', '.join(UNITS)}"
     elif len(info.training_data.gene_mean) != len(info.genes):
         problem = f"it lists {len(info.genes)} genes but {len(info.training_data.gene_mean)} gene means"
+    elif info.training_data.cells < 1 or min(info.training_data.gene_mean) < 0:
+        problem = "it states no training cells, or negative expression"
+    elif "\0" in "".join((info.tissue, info.species, info.licence, *info.genes)):
+        problem = "it has a text with a null character"
     elif info.clusters < 1:
         problem = f"it states {info.clusters} clusters"
     if problem:
@@ -230,7 +234,7 @@ def _number(value: Any) -> float:
 
 def _strings(metadata: Mapping[str, str], name: str, default: str | None = None) -> tuple[str, ...]:
     text = metadata[_PREFIX + name] if default is None else metadata.get(_PREFIX + name, default)
-    values = json.loads(text)
+    values = _parse(text)
     if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
         msg = f"{name} is not a list of strings"
         raise TypeError(msg)
@@ -238,11 +242,21 @@ def _strings(metadata: Mapping[str, str], name: str, default: str | None = None)
 
 
 def _dict(metadata: Mapping[str, str], name: str) -> dict[str, Any]:
-    value = json.loads(metadata.get(_PREFIX + name, "{}"))
+    value = _parse(metadata.get(_PREFIX + name, "{}"))
     if not isinstance(value, dict):
         msg = f"{name} is not a JSON object"
         raise TypeError(msg)
     return value
+
+
+def _parse(text: str) -> Any:
+    """Read JSON, without the NaN and Infinity that Python's reader lets through."""
+
+    def refuse(constant: str) -> Any:
+        msg = f"{constant} is not JSON"
+        raise ValueError(msg)
+
+    return json.loads(text, parse_constant=refuse)
 
 
 def _json(value: Any) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
 @click.option("--species", default="", help="Stored in the model file.")
 @click.option("--licence", default="", help="Stored in the model file.")
 @click.option("--overwrite", is_flag=True, help="Replace the output if it exists.")
-@click.option("--quiet", is_flag=True, help="Say nothing but errors.")
+@click.option("--quiet", is_flag=True, help="Say nothing but warnings and errors.")
 def fit(
     *,
     reference: Path,
@@ -80,13 +79,10 @@ def fit(
     X, genes, gene_ids = read_reference(reference, layer=layer)
     import scinn_train
 
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        result = scinn_train.fit(X, genes, gene_ids=gene_ids, config=config, progress=not quiet)
+    source = f"{reference}: X" if layer is None else f"{reference}: layer {layer!r}"
+    result = scinn_train.fit(X, genes, gene_ids=gene_ids, config=config, source=source, progress=not quiet)
     result.export(output, overwrite=overwrite)
     if not quiet:
-        for warning in caught:
-            click.echo(f"warning: {warning.message}", err=True)
         _report(result, output)
 
 

@@ -114,7 +114,7 @@ class Module2Config:
     epochs: int = 60
     fewest_steps: int = 1000
     most_steps: int = 6000
-    learning_rate: float = 2e-3
+    learning_rate: float = 1e-3
     weight_decay: float = 1e-4
     held_out: float = 0.1
     patience: int = 10

@@ -45,6 +45,8 @@ def network_weights(
         log_scale=scale.log_scale,
         encoder_weight=_array(imputation.encoder.weight).T,
         encoder_bias=_array(imputation.encoder.bias),
+        norm_weight=_array(imputation.norm.weight),
+        norm_bias=_array(imputation.norm.bias),
         hidden_weight=_array(imputation.hidden.weight).T,
         hidden_bias=_array(imputation.hidden.bias),
         decoder_weight=_array(imputation.decoder.weight).T,

@@ -129,6 +129,7 @@ def fit(
     config: Config | None = None,
     layer: str | None = None,
     gene_ids: Sequence[str] | None = None,
+    source: str = "the matrix",
     progress: bool = False,
 ) -> Result:
     """Fit scINN on one dataset of a tissue.
@@ -146,6 +147,8 @@ def fit(
         The layer of an AnnData to use instead of its ``X``.
     gene_ids
         Ensembl ids of the columns, where known; taken from ``var["gene_ids"]`` of an AnnData if that is there.
+    source
+        How messages name the data.
     progress
         Whether to show progress bars on a terminal.
 
@@ -162,10 +165,10 @@ def fit(
     if genes is None:
         msg = "the names of the genes are needed: fit(X, genes), or fit(adata)."
         raise ScinnError(msg)
-    reference = prepare(X, genes, gene_ids=gene_ids, config=config)
+    reference = prepare(X, genes, gene_ids=gene_ids, config=config, source=source)
     empty = reference.cells_before - len(reference.cells)
     if empty:
-        msg = f"{empty} cell(s) have no expression in the model's genes; they are left out of the training."
+        msg = f"{source}: {empty} cell(s) have no expression in the model's genes; they are left out of the training."
         warnings.warn(msg, ScinnWarning, stacklevel=2)
     threads = config.threads or available_threads()
     return _fit(reference, config=config, threads=threads, progress=progress)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
+from torch.nn.functional import layer_norm
 
 from scinn_infer import contract
+from scinn_train.graph import NORM_EPSILON
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,7 +31,9 @@ def forward(weights: NetworkWeights, expression: torch.Tensor, measured: torch.T
     size = _size_factor(weights, x, m)
     divisor = size.clamp(min=1e-30)
     standardised = (torch.log1p(x / divisor) - _double(weights.log_mean)) * _double(weights.log_scale) * m
-    hidden = torch.tanh(standardised @ _double(weights.encoder_weight) + _double(weights.encoder_bias))
+    hidden = standardised @ _double(weights.encoder_weight) + _double(weights.encoder_bias)
+    norm_weight, norm_bias = _double(weights.norm_weight), _double(weights.norm_bias)
+    hidden = torch.tanh(layer_norm(hidden, hidden.shape[1:], norm_weight, norm_bias, NORM_EPSILON))
     hidden = torch.tanh(hidden @ _double(weights.hidden_weight) + _double(weights.hidden_bias))
     expected = torch.exp(hidden @ _double(weights.decoder_weight) + _double(weights.decoder_bias)) * size
     imputed = torch.where(x == 0, expected, x)
@@ -45,11 +49,10 @@ def forward(weights: NetworkWeights, expression: torch.Tensor, measured: torch.T
 
 
 def _size_factor(weights: NetworkWeights, x: torch.Tensor, m: torch.Tensor) -> torch.Tensor:
+    depth = x.sum(dim=1, keepdim=True)
     if weights.target_depth is None:
-        return torch.ones(len(x), 1, dtype=torch.float64)
-    return x.sum(dim=1, keepdim=True) / ((_double(weights.depth_share) * m).sum() * weights.target_depth).clamp(
-        min=1e-30
-    )
+        return (depth > 0).double()
+    return depth / ((_double(weights.depth_share) * m).sum() * weights.target_depth).clamp(min=1e-30)
 
 
 def _double(array: npt.NDArray[np.float32]) -> torch.Tensor:

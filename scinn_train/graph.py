@@ -25,6 +25,10 @@ TINY = 1e-30
 """Stands in for the size factor of a cell without any expression, so that it stays finite and its values at zero."""
 
 
+NORM_EPSILON = 1e-5
+"""torch's, added to the variance in the layer normalisation."""
+
+
 @dataclass(frozen=True)
 class NetworkWeights:
     """Weights of the imputation and quality-assessment sub-networks, as float32 arrays.
@@ -40,6 +44,8 @@ class NetworkWeights:
         Standardisation of the logarithmic expression (genes,): ``(log(1 + x) - log_mean) * log_scale``.
     encoder_weight, encoder_bias
         Genes to the first hidden layer (genes × hidden), (hidden,).
+    norm_weight, norm_bias
+        Scale and shift of the layer normalisation of the first hidden layer (hidden,), (hidden,).
     hidden_weight, hidden_bias
         First to second hidden layer (hidden × bottleneck), (bottleneck,).
     decoder_weight, decoder_bias
@@ -56,6 +62,8 @@ class NetworkWeights:
     log_scale: Array
     encoder_weight: Array
     encoder_bias: Array
+    norm_weight: Array
+    norm_bias: Array
     hidden_weight: Array
     hidden_bias: Array
     decoder_weight: Array
@@ -108,11 +116,17 @@ class _Graph:
 
 
 def _size_factor(graph: _Graph, weights: NetworkWeights) -> str:
-    """Each cell's depth over the target depth, (cells × 1); what the missing genes would have held is added."""
+    """Each cell's depth over the target depth (cells × 1), with what the missing genes would have held added to it.
+
+    For units that are normalised already it is one. A cell without any expression gets zero whatever the unit, and with
+    it nothing but zeros: there is nothing to tell its expression from.
+    """
+    # A matrix product sums each row in the same order wherever it stands in memory; ReduceSum does not.
+    ones = graph.constant("ones", np.ones((len(weights.log_mean), 1)))
+    depth = graph.node("MatMul", contract.INPUT_EXPRESSION, ones)
     if weights.target_depth is None:
-        return graph.scalar(1.0)
-    genes_axis = graph.constant("genes_axis", [1], np.int64)
-    depth = graph.node("ReduceSum", contract.INPUT_EXPRESSION, genes_axis, keepdims=1)
+        some = graph.node("Greater", depth, graph.scalar(0.0))
+        return graph.node("Cast", some, name="size_factor", to=int(TensorProto.FLOAT))
     share = graph.constant("depth_share", weights.depth_share[:, None] * np.float32(weights.target_depth))
     expected_depth = graph.node("MatMul", contract.INPUT_MEASURED, share)
     return graph.node("Div", depth, graph.node("Max", expected_depth, graph.scalar(TINY)), name="size_factor")
@@ -126,6 +140,9 @@ def _imputation_network(graph: _Graph, weights: NetworkWeights, log_expression: 
     encoder = graph.constant("encoder_weight", weights.encoder_weight * weights.log_scale[:, None])
     centred = graph.node("Sub", log_expression, mean)
     hidden = graph.node("Gemm", centred, encoder, graph.constant("encoder_bias", weights.encoder_bias))
+    norm_weight = graph.constant("norm_weight", weights.norm_weight)
+    norm_bias = graph.constant("norm_bias", weights.norm_bias)
+    hidden = graph.node("LayerNormalization", hidden, norm_weight, norm_bias, epsilon=NORM_EPSILON, axis=-1)
     hidden = graph.node("Tanh", hidden)
     hidden_weight = graph.constant("hidden_weight", weights.hidden_weight)
     hidden = graph.node(

@@ -42,7 +42,7 @@ class Imputation(NamedTuple):
 
 
 class ImputationNetwork(nn.Module):
-    """f_I: genes → hidden → bottleneck → logarithm of the expected expression of every gene.
+    """f_I: genes → hidden (layer norm) → bottleneck → logarithm of the expected expression of every gene.
 
     Residual in two senses: the filled-in matrix is the input plus a value at the zeros, and that value is learnt as a
     departure from the gene's mean expression, at which the decoder starts.
@@ -65,6 +65,8 @@ class ImputationNetwork(nn.Module):
         self.register_buffer("log_scale", torch.from_numpy(scale.log_scale))
         self.register_buffer("gene_log_rate", torch.from_numpy(scale.log_rate))
         self.encoder = nn.Linear(len(scale.log_mean), hidden)
+        # Keeps a sum over thousands of genes from saturating the tanh, however deep the cell or many the missing genes.
+        self.norm = nn.LayerNorm(hidden)
         self.hidden = nn.Linear(hidden, bottleneck)
         self.decoder = nn.Linear(bottleneck, len(scale.log_mean))
         self.apply(initialise)
@@ -85,7 +87,7 @@ class ImputationNetwork(nn.Module):
         log_expression = torch.log1p(normalised)
         # An unknown entry stands at its gene's mean, which is zero once standardised.
         standardised = (log_expression - self.log_mean) * self.log_scale * seen
-        hidden = torch.tanh(self.encoder(standardised))
+        hidden = torch.tanh(self.norm(self.encoder(standardised)))
         return Imputation(log_expression, self.decoder(torch.tanh(self.hidden(hidden))))
 
 

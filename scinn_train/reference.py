@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import sparse
 
-from scinn_infer.checks import check_chunk, check_unit
+from scinn_infer.checks import check_chunk, check_exact, check_unit
 from scinn_infer.errors import ScinnError
+from scinn_infer.genes import gene_names, look_like_barcodes
 from scinn_train.normalise import depth, scale_rows
 from scinn_train.provenance import matrix_sha256
 
@@ -74,9 +75,9 @@ def prepare(
     ScinnError
         If it cannot be trained on; the message says why, and what to do.
     """
-    names = [str(gene) for gene in genes]
+    names = gene_names(genes)
     matrix = _to_csr(X, source)
-    _check_shape(matrix, names, source)
+    _check_shape(matrix, names, gene_ids, source)
     check_chunk(matrix, genes=names, source=source)
     check_unit(matrix, unit=config.unit, source=source)
     seen_in = np.bincount(matrix.indices, minlength=matrix.shape[1])
@@ -100,6 +101,10 @@ def _to_csr(X: Any, source: str) -> sparse.csr_array:
     if getattr(X, "ndim", 0) != 2:
         msg = f"{source} is not two-dimensional. Give a matrix of cells × genes."
         raise ScinnError(msg)
+    if np.dtype(X.dtype).kind not in "buif":
+        msg = f"{source} holds values of type {X.dtype}; expression is float32, float64 or an integer type."
+        raise ScinnError(msg)
+    check_exact(X, source=source)
     matrix = sparse.csr_array(X, dtype=np.float32)
     if matrix is X or np.shares_memory(matrix.data, getattr(X, "data", np.empty(0))):
         matrix = matrix.copy()  # what follows must not touch the caller's data
@@ -108,13 +113,21 @@ def _to_csr(X: Any, source: str) -> sparse.csr_array:
     return matrix
 
 
-def _check_shape(X: sparse.csr_array, genes: list[str], source: str) -> None:
+def _check_shape(X: sparse.csr_array, genes: list[str], gene_ids: Sequence[str] | None, source: str) -> None:
     if 0 in X.shape:
         msg = f"{source} is empty: it has {X.shape[0]} cells and {X.shape[1]} genes."
         raise ScinnError(msg)
     if len(genes) != X.shape[1]:
         hint = " It looks transposed: pass cells × genes." if len(genes) == X.shape[0] else ""
         msg = f"{source} has {X.shape[1]} columns, but {len(genes)} gene names came with it.{hint}"
+        raise ScinnError(msg)
+    if gene_ids is not None and len(gene_ids) != len(genes):
+        msg = f"{source}: {len(gene_ids)} gene ids came with {len(genes)} gene names. Give one for each gene."
+        raise ScinnError(msg)
+    if look_like_barcodes(genes):
+        msg = (
+            f"{source}: its gene names look like cell barcodes ({genes[0]}): pass the transposed matrix, cells × genes."
+        )
         raise ScinnError(msg)
     repeated = [gene for gene, count in Counter(genes).items() if count > 1]
     if repeated:
@@ -134,7 +147,10 @@ def _known_ids(gene_ids: Sequence[str] | None, columns: npt.NDArray[np.intp]) ->
 
 def _check_enough(reference: Reference, config: Config, source: str) -> None:
     cells, genes = reference.X.shape
-    if cells < FEWEST_CELLS:
+    if reference.cells_before < FEWEST_CELLS:
+        msg = f"{source} has {reference.cells_before} cell(s); training needs {FEWEST_CELLS} or more."
+        raise ScinnError(msg)
+    if genes >= 2 and cells < FEWEST_CELLS:
         msg = f"{source} has {cells} cell(s) with any expression; training needs {FEWEST_CELLS} or more."
         raise ScinnError(msg)
     if genes < 2:

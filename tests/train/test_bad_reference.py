@@ -59,7 +59,7 @@ def test_empty(shape, reference, quick):
 
 
 def test_no_counts_anywhere(reference, quick):
-    with pytest.raises(ScinnError, match=r"0 cell\(s\)"):
+    with pytest.raises(ScinnError, match=r"0 of 240 genes"):
         scinn_train.fit(np.zeros((50, 240)), reference[1], config=quick)
 
 
@@ -101,3 +101,27 @@ def test_a_layer_that_is_not_there(reference, quick):
 def test_not_a_matrix(quick):
     with pytest.raises(ScinnError, match="two-dimensional"):
         scinn_train.fit(np.arange(5.0), ["a"], config=quick)
+
+
+def test_transposed_as_a_file_has_it(reference, quick):
+    X = reference[0]
+    barcodes = ["".join("ACGT"[(number >> 2 * place) % 4] for place in range(16)) + "-1" for number in range(200)]
+    with pytest.raises(ScinnError, match=r"barcodes.*transposed"):
+        scinn_train.fit(X.toarray().T, barcodes, config=quick)
+
+
+def test_gene_ids_of_another_length(reference, quick):
+    with pytest.raises(ScinnError, match="3 gene ids came with 240"):
+        scinn_train.fit(reference[0], reference[1], gene_ids=["a", "b", "c"], config=quick)
+
+
+def test_text_instead_of_numbers(reference, quick):
+    with pytest.raises(ScinnError, match="values of type"):
+        scinn_train.fit(reference[0].toarray().astype(str), reference[1], config=quick)
+
+
+def test_integers_that_float32_would_round(reference, quick):
+    X = reference[0].toarray().astype(np.int64)
+    X[0, 0] = 2**24 + 1
+    with pytest.raises(ScinnError, match="float64"):
+        scinn_train.fit(X, reference[1], config=quick)

@@ -135,6 +135,12 @@ def test_tpm_is_used_as_it_is(reference, quick, tmp_path):
     imputed = scinn_infer.load(tmp_path / "model.onnx").impute(tpm, genes)
     np.testing.assert_array_equal(imputed[tpm > 0], tpm[tpm > 0])
     assert result.info.unit == "tpm"
+    tpm[0] = 0
+    nothing = anndata.AnnData(tpm)
+    nothing.var_names = genes
+    with pytest.warns(ScinnWarning, match="no expression"):
+        scinn_infer.impute(nothing, scinn_infer.load(tmp_path / "model.onnx"))
+    assert (nothing.layers["scinn"][0] == 0).all()
 
 
 def test_the_paper_preset_is_the_published_objective_alone(reference, quick):
