@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from scinn_infer._version import __version__
 from scinn_infer.contract import OUTPUT_IMPUTED
-from scinn_infer.errors import ScinnError, ScinnWarning
+from scinn_infer.errors import ScinnError
 
 if TYPE_CHECKING:
     import anndata
@@ -63,14 +60,10 @@ def impute(
     Warns
     -----
     ScinnWarning
-        If cells have no expression at all (they stay as they are), or as :meth:`Model.impute` does.
+        As :meth:`Model.impute` does.
     """
     X, source = _matrix(adata, layer, key_added)
     result = model.impute(X, adata.var_names, source=source, cell_names=adata.obs_names)
-    empty = np.count_nonzero(np.asarray(X.sum(axis=1)) == 0)
-    if empty:
-        msg = f"{source}: {empty:,} of {adata.n_obs:,} cells have no expression at all; they are kept as they are."
-        warnings.warn(msg, ScinnWarning, stacklevel=2)
     target = adata.copy() if copy else adata
     target.layers[key_added] = result
     target.uns[key_added] = provenance(model, model.match(adata.var_names), layer=layer)

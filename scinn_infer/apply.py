@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from scinn_infer.anndata import provenance
+from scinn_infer.batch import check_sample, open_batch
 from scinn_infer.columns import result_dtype
-from scinn_infer.errors import ScinnError, ScinnWarning
 from scinn_infer.h5ad import H5adMatrix
 from scinn_infer.h5ad_write import bytes_needed, check_key, write_with_layer
 from scinn_infer.progress import track
 from scinn_infer.stream import BLOCK
-from scinn_infer.suitability import check_sample
 from scinn_infer.wholefile import check_output, whole_file
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
 
     from scinn_infer.genes import GeneMatch
     from scinn_infer.model import Model
-    from scinn_infer.storage import Rows
 
 CELLS_READ = 4 * BLOCK
 """Cells that are read together if not stated otherwise: each access to a file has its cost."""
@@ -77,7 +73,7 @@ def apply_file(
     -----
     ScinnWarning
         If the batch lacks more than 20 % of the model's genes or may be in another unit, or if cells have no expression
-        at all (they stay as they are).
+        in the model's genes (they stay as they are).
     """
     path, output = Path(path), Path(output)
     inputs = [path] if model.path is None else [path, model.path]
@@ -85,49 +81,22 @@ def apply_file(
     with H5adMatrix(path, layer=layer, temporary_folder=output.resolve().parent) as matrix:
         check_key(path, key_added)
         shape, dtype = matrix.shape, result_dtype(matrix.dtype)
-        empty = _EmptyCells(matrix)
-        chunks = empty.counted(matrix.chunks(batch_size or CELLS_READ))
-        blocks = model.impute_chunks(chunks, matrix.genes, source=matrix.source, cell_names=matrix.cell_names)
-        match = model.match(matrix.genes, source=matrix.source)
+        batch = open_batch(model.info, matrix.genes, source=matrix.source, cell_names=matrix.cell_names)
         if say:
-            for sentence in _findings(matrix, match):
+            for sentence in _findings(matrix, batch.match):
                 say(sentence)
-        check_sample(matrix, unit=model.info.unit)
+        batch = replace(batch, unit_checked=check_sample(matrix.sample(), batch))
+        blocks = model.stream(matrix.chunks(batch_size or CELLS_READ), batch)
         values = track(
             (block for _, block in blocks), description="imputing", total=shape[0], size=len, enabled=progress
         )
-        record = provenance(model, match, layer=layer)
+        record = provenance(model, batch.match, layer=layer)
         needs = bytes_needed(path, shape, dtype)
-        with whole_file(output, overwrite=overwrite, keep=inputs, needs=needs) as temporary, warnings.catch_warnings():
-            # The stream looks at the unit of its first cells; the sample was a better look.
-            warnings.simplefilter("ignore", ScinnWarning)
+        with whole_file(output, overwrite=overwrite, keep=inputs, needs=needs) as temporary:
             write_with_layer(temporary, path, values, key=key_added, shape=shape, dtype=dtype, provenance=record)
-    empty.warn()
 
 
 def _findings(matrix: H5adMatrix, match: GeneMatch) -> Iterator[str]:
     yield match.sentence
     if matrix.storage == "csc":
         yield f"{matrix.source} is stored by columns (CSC); re-ordering it through a temporary file first."
-
-
-class _EmptyCells:
-    """Counts the cells without any expression while they pass."""
-
-    def __init__(self, matrix: H5adMatrix) -> None:
-        self._source, self._cells = matrix.source, matrix.shape[0]
-        self._count = 0
-
-    def counted(self, chunks: Iterable[Rows]) -> Iterator[Rows]:
-        for rows in chunks:
-            self._count += int(np.count_nonzero(np.asarray(rows.sum(axis=1)) == 0))
-            yield rows
-        if self._count == self._cells:
-            msg = f"{self._source} holds nothing but zeros."
-            raise ScinnError(msg)
-
-    def warn(self) -> None:
-        if self._count:
-            share = f"{self._count:,} of {self._cells:,} cells"
-            msg = f"{self._source}: {share} have no expression at all; they are kept as they are."
-            warnings.warn(msg, ScinnWarning, stacklevel=3)

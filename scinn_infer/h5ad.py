@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, overload
 
+from scinn_infer.batch import sample_spans
 from scinn_infer.errors import ScinnError
 from scinn_infer.storage import open_storage
 
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
     import h5py
 
     from scinn_infer.storage import Rows
-
-SAMPLE_PLACES, SAMPLE_CELLS = 8, 64
-"""How many places a sample is taken from, and how many cells from each."""
 
 OTHER_FORMATS = {
     "matrix": " It looks like a 10x Genomics file: convert it with scanpy.read_10x_h5(old).write_h5ad(new)",
@@ -154,9 +152,8 @@ class H5adMatrix:
         ScinnError
             If the file is damaged there.
         """
-        last = max(self.shape[0] - SAMPLE_CELLS, 0)
-        for start in sorted({last * place // (SAMPLE_PLACES - 1) for place in range(SAMPLE_PLACES)}):
-            yield start, self.rows(start, min(start + SAMPLE_CELLS, self.shape[0]))
+        for start, stop in sample_spans(self.shape[0]):
+            yield start, self.rows(start, stop)
 
     def _names(self, axis: str) -> list[str]:
         from anndata.io import read_elem

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from scinn_infer.batch import as_rows, check_sample, open_batch, sample_rows
 from scinn_infer.columns import result_dtype
 from scinn_infer.contract import INPUT_EXPRESSION, INPUT_MEASURED, OUTPUT_EXPECTED, OUTPUT_IMPUTED, OUTPUTS
-from scinn_infer.errors import ScinnError, ScinnWarning
-from scinn_infer.genes import GeneMatch, gene_names, match_genes
+from scinn_infer.errors import ScinnError
+from scinn_infer.genes import GeneMatch, match_genes
 from scinn_infer.onnxfile import MAXIMUM_BYTES, check_onnx
 from scinn_infer.session import DEFAULT_PROVIDERS, Session, check_providers
-from scinn_infer.stream import BLOCK, Batch, as_rows, impute_stream
+from scinn_infer.stream import BLOCK, impute_stream
 from scinn_infer.threads import available_threads
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from scinn_infer.batch import Batch
     from scinn_infer.checks import Matrix
 
 GENE_OUTPUTS = (OUTPUT_IMPUTED, OUTPUT_EXPECTED)
@@ -170,12 +172,14 @@ class Model:
         ------
         ScinnError
             If X is no such matrix, is empty, holds values that are negative, missing, infinite or (in an integer type)
-            above 2²⁴, looks log-transformed, or has too few of the model's genes or one of them twice.
+            above 2²⁴, looks log-transformed, has too few of the model's genes or one of them twice, or holds nothing
+            but zeros in them.
 
         Warns
         -----
         ScinnWarning
-            If X lacks more than 20 % of the model's genes, or may be in another unit.
+            If X lacks more than 20 % of the model's genes, may be in another unit, or has cells without any expression
+            in the model's genes (they stay as they are).
         """
         if not hasattr(X, "shape") or not hasattr(X, "dtype"):
             msg = f"{source} is of type {type(X).__name__}; pass a numpy array or scipy sparse matrix, cells × genes."
@@ -221,7 +225,34 @@ class Model:
         Raises
         ------
         ScinnError
-            As :meth:`impute`; for values, when the block that holds them is reached.
+            As :meth:`impute`; for values, when the block that holds them is reached, except that cells from all over a
+            matrix are looked at before. Of an iterable, the first cells with any expression have to tell the unit.
+        """
+        batch = open_batch(self.info, genes, source=source, cell_names=cell_names)
+        if not hasattr(X, "shape"):
+            return self.stream(X, batch, output=output, batch_size=batch_size)
+        rows = as_rows(X, batch)
+        batch = replace(batch, unit_checked=check_sample(sample_rows(rows), batch))
+        return self.stream([rows], batch, output=output, batch_size=batch_size)
+
+    def stream(
+        self, chunks: Iterable[Matrix], batch: Batch, *, output: str = OUTPUT_IMPUTED, batch_size: int | None = None
+    ) -> Iterator[tuple[int, npt.NDArray[np.floating[Any]]]]:
+        """Do what :meth:`impute_chunks` does once the genes, and perhaps the unit, have been looked at.
+
+        Parameters
+        ----------
+        chunks
+            The rows of the batch in order, cut in any way (cells × genes), in the model's unit.
+        batch
+            What was found out about it, from :func:`scinn_infer.batch.open_batch`.
+        output, batch_size
+            As for :meth:`impute_chunks`, as is what it yields.
+
+        Raises
+        ------
+        ScinnError
+            As :meth:`impute_chunks`.
         """
         if output not in GENE_OUTPUTS:
             msg = f"output is {output!r}; it is {OUTPUT_IMPUTED!r} or {OUTPUT_EXPECTED!r}."
@@ -229,17 +260,9 @@ class Model:
         if batch_size is not None and batch_size < 1:
             msg = f"batch_size is {batch_size}; at least 1 cell is needed."
             raise ScinnError(msg)
-        names = gene_names(genes)
-        match = self.match(names, source=source)
-        batch = Batch(genes=names, match=match, unit=self.info.unit, source=source, cell_names=cell_names)
-        chunks = [as_rows(X, batch)] if hasattr(X, "shape") else X
-        if match.problem:
-            raise ScinnError(match.problem)
-        if match.warning:
-            warnings.warn(match.warning, ScinnWarning, stacklevel=2)
 
         def network(expression: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-            return self.run(expression, match.measured, outputs=(output,))[output]
+            return self.run(expression, batch.match.measured, outputs=(output,))[output]
 
         return impute_stream(chunks, batch, network, output=output, batch_size=batch_size or BLOCK)
 

@@ -8,56 +8,32 @@ that are left over differently, which shows in the seventh digit.)
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import sparse
 
+from scinn_infer.batch import as_rows, tell_empty_cells
 from scinn_infer.checks import LARGEST_VALUE, cell_label, check_chunk, check_exact, check_unit, stored_values
 from scinn_infer.columns import GeneColumns
 from scinn_infer.contract import OUTPUT_IMPUTED
-from scinn_infer.errors import ScinnError
+from scinn_infer.errors import ScinnError, ScinnWarning
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator
 
     import numpy.typing as npt
 
+    from scinn_infer.batch import Batch
     from scinn_infer.checks import Matrix
     from scinn_infer.columns import Rows
-    from scinn_infer.genes import GeneMatch
 
     Network = Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]
 
 BLOCK = 96
 """Rows that the network sees at a time: enough to keep the processor busy, few enough for its cache, and a multiple of
 the 4, 6, 8, 12 or 16 rows that matrix products take together on today's processors."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Batch:
-    """What is known of a batch besides its values.
-
-    Attributes
-    ----------
-    genes
-        Names of its columns.
-    match
-        How they match the model's genes.
-    unit
-        The unit that the model expects.
-    source
-        How messages name the batch.
-    cell_names
-        Names of its rows, where known.
-    """
-
-    genes: Sequence[str]
-    match: GeneMatch
-    unit: str
-    source: str
-    cell_names: Sequence[str] | None = None
 
 
 def impute_stream(
@@ -81,7 +57,13 @@ def impute_stream(
     Raises
     ------
     ScinnError
-        If the values cannot be expression in the model's unit, or there are no cells.
+        If the values cannot be expression in the model's unit, or there are no cells, or (once all are seen) none that
+        has any expression in the genes that the model knows.
+
+    Warns
+    -----
+    ScinnWarning
+        If some cells have none there, once all are seen.
     """
     blocks = reblock((as_rows(chunk, batch) for chunk in chunks), BLOCK)
     start = 0
@@ -91,34 +73,6 @@ def impute_stream(
     if start == 0:
         msg = f"{batch.source} has no cells."
         raise ScinnError(msg)
-
-
-def as_rows(X: Matrix, batch: Batch) -> Rows:
-    """Return a matrix in a form that can be cut by rows, dense or CSR, once it is sound and as wide as the genes.
-
-    Raises
-    ------
-    ScinnError
-        If it is no such matrix.
-    """
-    if not isinstance(X, np.ndarray | sparse.sparray | sparse.spmatrix) or X.ndim != 2:
-        found = type(X).__name__ + (f" of shape {X.shape}" if hasattr(X, "shape") else "")
-        msg = f"{batch.source} is of type {found}; pass a numpy array or scipy sparse matrix, cells × genes."
-        raise ScinnError(msg)
-    if X.shape[1] != len(batch.genes):
-        transposed = X.shape[0] == len(batch.genes)
-        advice = "it seems to be transposed: pass X.T" if transposed else "pass one gene name for each column"
-        msg = f"{batch.source} is {X.shape[0]:,} × {X.shape[1]:,}, with {len(batch.genes):,} gene names; {advice}."
-        raise ScinnError(msg)
-    if isinstance(X, np.ndarray):
-        return np.asarray(X)
-    rows = sparse.csr_array(X)
-    try:
-        rows.check_format(full_check=True)  # scipy would follow a wrong index anywhere in memory
-    except ValueError as error:
-        msg = f"{batch.source} is damaged: {error}. Read or build it again."
-        raise ScinnError(msg) from error
-    return rows
 
 
 def reblock(chunks: Iterable[Rows], rows: int) -> Iterator[Rows]:
@@ -149,7 +103,7 @@ def _stack(pieces: list[Rows]) -> Rows:
 
 def _checked(blocks: Iterable[Rows], batch: Batch) -> Iterator[tuple[int, Rows]]:
     """Yield each block, once its values are found to be sound, with the position of its first cell."""
-    first_cell, unit_checked = 0, False
+    first_cell, unit_checked = 0, batch.unit_checked
     for block in blocks:
         check_chunk(block, genes=batch.genes, first_cell=first_cell, cell_names=batch.cell_names, source=batch.source)
         check_exact(block, source=batch.source)
@@ -165,13 +119,18 @@ def _impute_blocks(
 ) -> Iterator[npt.NDArray[np.floating[Any]]]:
     columns = GeneColumns(batch.match)
     expression = np.empty((BLOCK, batch.match.measured.size), dtype=np.float32)
+    seen = empty = 0
     for first_cell, block in _checked(blocks, batch):
         cells = block.shape[0]
         columns.to_model(block, out=expression[:cells])
+        seen += cells
+        empty += cells - np.count_nonzero(expression[:cells].max(axis=1))
         expression[cells:] = 0
         result = network(expression)[:cells]
         _check_result(result, first_cell, batch)
         yield columns.to_batch(result, block, keep_nonzeros=output == OUTPUT_IMPUTED)
+    if seen and (sentence := tell_empty_cells(empty, cells=seen, source=batch.source)):
+        warnings.warn(sentence, ScinnWarning, stacklevel=2)
 
 
 def _check_result(result: npt.NDArray[np.float32], first_cell: int, batch: Batch) -> None:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scinn_infer.checks import check_chunk, check_exact, check_unit, stored_values
+from scinn_infer.batch import Batch, check_sample, tell_empty_cells
+from scinn_infer.checks import check_chunk, check_exact
 from scinn_infer.errors import ScinnError, ScinnWarning
 from scinn_infer.genes import match_genes
 from scinn_infer.progress import track
@@ -99,7 +100,8 @@ def examine(info: ModelInfo, matrix: H5adMatrix, *, progress: bool = False) -> S
         Whether to show a progress bar on a terminal.
     """
     match = match_genes(info, matrix.genes, source=matrix.source)
-    refusals, cautions = _look_at_sample(matrix, info.unit)
+    known = Batch(genes=matrix.genes, match=match, unit=info.unit, source=matrix.source, cell_names=matrix.cell_names)
+    refusals, cautions = _look_at_sample(matrix, known)
     if match.problem:
         refusals.insert(0, match.problem)
     if match.warning:
@@ -115,12 +117,14 @@ def examine(info: ModelInfo, matrix: H5adMatrix, *, progress: bool = False) -> S
     )
     try:
         batch = summarise(chunks, match)
-        _check_not_empty(batch, matrix.source)
+        empty = tell_empty_cells(batch.empty_cells, cells=batch.cells, source=matrix.source)
     except ScinnError as error:
         return Suitability(match=match, refusals=(str(error),), warnings=tuple(cautions))
     training = training_summary(info, match)
     correlation = _profile_correlation(batch, training)
     cautions += _differences(batch, training, correlation)
+    if batch.empty_cells > EMPTY_SHARE * batch.cells:
+        cautions.append(empty)
     return Suitability(
         match=match, warnings=tuple(cautions), batch=batch, training=training, profile_correlation=correlation
     )
@@ -132,7 +136,6 @@ def _differences(batch: BatchSummary, training: BatchSummary, correlation: float
         *_far("number of genes in a cell", batch.genes_per_cell.median, training.genes_per_cell, factor=GENES_FACTOR),
         *_zeros(batch, training),
         *_profile(correlation),
-        *_empty(batch),
     ]
 
 
@@ -151,32 +154,12 @@ def _log_profile(gene_mean: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return np.log1p(gene_mean * (PROFILE_DEPTH / total)) if total > 0 else gene_mean
 
 
-def check_sample(matrix: H5adMatrix, *, unit: str) -> None:
-    """Refuse a matrix whose values, in some cells from all over it, cannot be expression in a model's unit.
-
-    Raises
-    ------
-    ScinnError
-        If there are negative, missing or infinite values, or logarithms.
-
-    Warns
-    -----
-    ScinnWarning
-        If the values do not look like that unit.
-    """
-    values = []
-    for start, rows in matrix.sample():
-        check_chunk(rows, genes=matrix.genes, first_cell=start, cell_names=matrix.cell_names, source=matrix.source)
-        values.append(stored_values(rows).ravel())
-    check_unit(np.concatenate(values)[:, None], unit=unit, source=matrix.source)
-
-
-def _look_at_sample(matrix: H5adMatrix, unit: str) -> tuple[list[str], list[str]]:
+def _look_at_sample(matrix: H5adMatrix, known: Batch) -> tuple[list[str], list[str]]:
     """Return what is wrong with some cells, and what deserves a look."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", ScinnWarning)
         try:
-            check_sample(matrix, unit=unit)
+            check_sample(matrix.sample(), known)
         except ScinnError as error:
             return [str(error)], []
     return [], [str(caution.message) for caution in caught if issubclass(caution.category, ScinnWarning)]
@@ -189,12 +172,6 @@ def _checked(matrix: H5adMatrix) -> Iterator[Rows]:
         check_exact(rows, source=matrix.source)
         yield rows
         start += rows.shape[0]
-
-
-def _check_not_empty(batch: BatchSummary, source: str) -> None:
-    if batch.empty_cells == batch.cells:
-        msg = f"{source} holds nothing but zeros in the genes that the model knows."
-        raise ScinnError(msg)
 
 
 def _far(what: str, value: float, usual: Spread, *, factor: float) -> Iterator[str]:
@@ -218,12 +195,4 @@ def _profile(correlation: float | None) -> Iterator[str]:
         yield (
             f"The mean expression per gene correlates with the training data's by {correlation:.2f} only. Check that "
             "the batch is of the same tissue and species, and that its genes have the right names."
-        )
-
-
-def _empty(batch: BatchSummary) -> Iterator[str]:
-    if batch.empty_cells > EMPTY_SHARE * batch.cells:
-        yield (
-            f"{batch.empty_cells:,} of {batch.cells:,} cells have nothing in the model's genes and will stay empty. "
-            "Filter the cells first, as for any analysis."
         )

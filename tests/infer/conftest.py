@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import scinn_infer
+from scinn_infer import ScinnWarning
 
 TINY = Path(__file__).parents[2] / "models" / "tiny.onnx"
 
@@ -43,4 +44,5 @@ def counts(model) -> np.ndarray:
 
 @pytest.fixture(scope="session")
 def imputed(model, counts, genes) -> np.ndarray:
-    return model.impute(counts, genes)
+    with pytest.warns(ScinnWarning, match="1 of 230 cells"):
+        return model.impute(counts, genes)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
 import scinn_infer
 from scinn_infer import ScinnError
 from scinn_infer.errors import ScinnWarning
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*cells have no expression")  # of the one among the counts
 
 FORMS = {
     "dense": np.array,
@@ -151,6 +153,7 @@ def test_a_cell_depends_on_nothing_but_itself(data, model, counts, genes, impute
     cuts = sorted(data.draw(st.lists(st.integers(0, len(rows)), max_size=4)))
     batch_size = data.draw(st.sampled_from([None, 1, 7, 95, 96, 97, 200]))
     to = data.draw(st.sampled_from([np.array, sparse.csr_array]))
+    assume(set(rows) != {3})  # the empty cell alone is refused
     chunks = [to(part) for part in np.split(counts[rows], cuts)]
     pieces = list(model.impute_chunks(iter(chunks), genes, batch_size=batch_size))
     assert [start for start, _ in pieces] == list(range(0, len(rows), batch_size or 96))
@@ -223,13 +226,53 @@ def test_refuses_what_cannot_be_imputed(model, counts, genes, X, sentence):
         model.impute(X(counts), genes)
 
 
-def test_the_first_cells_tell_the_unit(model, counts, genes, imputed):
+def in_blocks(X):
+    return [X[start : start + 96] for start in range(0, len(X), 96)]
+
+
+def test_the_first_cells_of_a_stream_tell_the_unit(model, counts, genes, imputed):
     X = counts.astype(np.float32)
     X[96:] /= 2  # corrected counts, none of them large
-    assert equal(model.impute(X, genes)[:96], imputed[:96])
+    _, first = next(model.impute_chunks(in_blocks(X), genes))
+    assert equal(first, imputed[:96])
     X[:96] = 0
     with pytest.raises(ScinnError, match="log-transformed"):
-        model.impute(X, genes)
+        list(model.impute_chunks(in_blocks(X), genes))
+
+
+@pytest.mark.parametrize("to", [np.array, sparse.csr_array, sparse.csc_matrix])
+def test_cells_from_all_over_a_matrix_tell_the_unit(model, counts, genes, to):
+    X = np.vstack([counts] * 5).astype(np.float32)
+    X[:96] /= 2  # corrected counts, none of them large
+    X[-1, 0] = 300.5
+    with pytest.warns(ScinnWarning, match="not whole numbers"):
+        result = model.impute(to(X), genes)
+    assert (result[X != 0] == X[X != 0]).all()
+    X[96:] = np.log1p(X[96:])
+    X[:96] = np.rint(X[:96])
+    with pytest.raises(ScinnError, match="log-transformed"):
+        model.impute_chunks(to(X), genes)
+
+
+def test_a_sample_of_empty_cells_does_not_tell_the_unit(model, counts, genes):
+    X = np.zeros((100_000, 60), np.float32)
+    X[300:500] = np.log1p(counts[:200])
+    with pytest.raises(ScinnError, match="log-transformed"):
+        model.impute(sparse.csr_array(X), genes)
+
+
+@pytest.mark.parametrize("to", [np.array, sparse.csr_array])
+def test_says_which_cells_have_nothing_in_the_models_genes(model, counts, genes, to):
+    X = np.hstack([counts, np.full((230, 1), 40)])
+    X[100:120, :60] = 0
+    with pytest.warns(ScinnWarning, match="^new: 21 of 230 cells have no expression in the model's genes"):
+        result = model.impute(to(X), [*genes, "other"], source="new")
+    assert (result[100:120] == X[100:120]).all()
+    X[:, :60] = 0
+    with pytest.raises(ScinnError, match="new holds nothing but zeros in the genes that the model knows"):
+        model.impute(to(X), [*genes, "other"], source="new")
+    with pytest.raises(ScinnError, match="nothing but zeros"):
+        list(model.impute_chunks([to(X)], [*genes, "other"]))
 
 
 def test_refuses_to_return_what_is_not_finite(model, counts, genes):

@@ -24,7 +24,11 @@ from scinn_infer import csc
 from scinn_infer.apply import apply_file
 from scinn_infer.cli import group, main_for
 
-OTHER_UNITS = {"log-transformed": np.log1p, "scaled": lambda X: (X - X.mean(axis=0)) / (X.std(axis=0) + 1)}
+OTHER_UNITS = {
+    "log-transformed": (np.log1p, "looks log-transformed"),
+    "scaled": (lambda X: (X - X.mean(axis=0)) / (X.std(axis=0) + 1), "expression is never negative"),
+    "shares": (lambda X: X / X.sum(axis=1, keepdims=True), "looks log-transformed or scaled"),
+}
 
 
 @pytest.fixture
@@ -209,7 +213,7 @@ def test_tells_of_cells_without_counts_and_keeps_them(apply, out, tmp_path, make
     code, said = apply(tmp_path / "new.h5ad")
     assert code == 0
     assert "scinn-infer: warning: " in said
-    assert "2 of 50 cells have no expression at all" in said
+    assert "2 of 50 cells have no expression in the model's genes" in said
     assert (anndata.read_h5ad(out).layers["scinn"][[3, 40]] == 0).all()
 
 
@@ -249,8 +253,25 @@ def test_names_the_cell_and_the_gene_of_a_bad_value(
 
 @pytest.mark.parametrize("unit", OTHER_UNITS)
 def test_refuses_data_in_another_unit(refused, tmp_path, make_counts, make_adata, unit):
-    make_adata(OTHER_UNITS[unit](make_counts(50))).write_h5ad(tmp_path / "new.h5ad")
-    assert "new.h5ad: X" in refused(tmp_path / "new.h5ad")
+    convert, reason = OTHER_UNITS[unit]
+    make_adata(convert(make_counts(50))).write_h5ad(tmp_path / "new.h5ad")
+    sentence = refused(tmp_path / "new.h5ad")
+    assert "new.h5ad: X" in sentence
+    assert reason in sentence
+
+
+@pytest.mark.parametrize("batch_size", [[], ["--batch-size", "10"]])
+def test_takes_corrected_counts_whose_first_cells_hold_no_large_value(
+    apply, out, tmp_path, make_counts, make_adata, batch_size
+):
+    X = make_counts(1500)
+    X[:400] = X[:400].clip(0, 20) / 2
+    X[-1, 0] = 300.5
+    make_adata(X).write_h5ad(tmp_path / "new.h5ad")
+    code, said = apply(tmp_path / "new.h5ad", *batch_size)
+    assert code == 0
+    assert said.count("are not whole numbers") == 1
+    assert (anndata.read_h5ad(out).layers["scinn"][X != 0] == X[X != 0]).all()
 
 
 def test_looks_for_another_unit_beyond_the_first_cells(refused, tmp_path, make_counts, make_adata):
@@ -280,6 +301,25 @@ def test_refuses_genes_that_do_not_fit(refused, tmp_path, make_counts, make_adat
 def test_refuses_a_matrix_of_zeros(refused, tmp_path, make_adata, storages):
     make_adata(np.zeros((20, 60), np.float32)).write_h5ad(tmp_path / "new.h5ad")
     assert "nothing but zeros" in refused(tmp_path / "new.h5ad")
+
+
+def test_refuses_a_matrix_without_anything_in_the_models_genes(refused, tmp_path, make_counts, make_adata):
+    X = np.hstack([np.zeros((20, 60), np.float32), make_counts(20)])
+    names = [f"{kind}{number}" for kind in ("GENE", "other") for number in range(1, 61)]
+    make_adata(X, genes=names).write_h5ad(tmp_path / "new.h5ad")
+    assert "nothing but zeros in the genes that the model knows" in refused(tmp_path / "new.h5ad")
+
+
+def test_counts_the_cells_that_check_counts(apply, tmp_path, tiny, capfd, make_counts, make_adata):
+    X = np.hstack([make_counts(50), make_counts(50)])
+    X[10:20, :60] = 0
+    names = [f"{kind}{number}" for kind in ("GENE", "other") for number in range(1, 61)]
+    make_adata(X, genes=names).write_h5ad(tmp_path / "new.h5ad")
+    _, said = apply(tmp_path / "new.h5ad", "--quiet")
+    assert main_for(group, "scinn-infer", ["check", str(tiny), str(tmp_path / "new.h5ad")]) == 1
+    checked = capfd.readouterr().out
+    for text in (said, checked):
+        assert "10 of 50 cells have no expression in the model's genes" in text
 
 
 def test_refuses_a_layer_that_is_not_there(refused, new):

@@ -124,7 +124,7 @@ def emptied(X):
         (sparser, "The median number of genes in a cell is"),
         (sparser, "of the entries are zero"),
         (shuffled, "of the same tissue and species"),
-        (emptied, "30 of 300 cells have nothing in the model's genes"),
+        (emptied, "30 of 300 cells have no expression in the model's genes"),
     ],
 )
 def test_check_warns_of_what_is_far_from_the_training_data(check, make_adata, make_counts, change, sentence):
