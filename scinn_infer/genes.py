@@ -151,7 +151,7 @@ def match_genes(info: ModelInfo, genes: Sequence[str], *, source: str = "The bat
     extra = tuple(name for name, column in zip(names, columns, strict=True) if column < 0)
     ambiguous = _repeated(names, columns.tolist(), where=columns >= 0)
     share = _expression_share(info, measured)
-    problem = _problem(info, names, source, overlap=float(measured.mean()), ambiguous=ambiguous)
+    problem = _problem(info, names, source, matched=int(measured.sum()), ambiguous=ambiguous)
     return GeneMatch(
         by="Ensembl ids" if ids else "symbols",
         columns=columns,
@@ -204,11 +204,12 @@ def _expression_share(info: ModelInfo, measured: npt.NDArray[np.float32]) -> flo
     return float(mean @ measured) / total if total > 0 else float(measured.mean())
 
 
-def _problem(info: ModelInfo, names: Sequence[str], source: str, *, overlap: float, ambiguous: Sequence[str]) -> str:
+def _problem(info: ModelInfo, names: Sequence[str], source: str, *, matched: int, ambiguous: Sequence[str]) -> str:
+    overlap = matched / len(info.genes)
     if overlap < REFUSE_BELOW:
         return (
             f"{source} has {overlap:.0%} of the model's {len(info.genes):,} genes; at least {REFUSE_BELOW:.0%} are "
-            f"needed. {_diagnosis(info, names)}"
+            f"needed. {_diagnosis(info, names, matched=matched)}"
         )
     if ambiguous:
         return (
@@ -227,10 +228,11 @@ def _warning(source: str, *, overlap: float, share: float) -> str:
     )
 
 
-def _diagnosis(info: ModelInfo, names: Sequence[str]) -> str:
+def _diagnosis(info: ModelInfo, names: Sequence[str], *, matched: int) -> str:
     """Say what the names of a batch that shares few genes with the model seem to be, and what to do."""
     batch_ids = _share(map(_is_ensembl, names), names) >= SHARE_THAT_TELLS
     model_ids = _share(map(_is_ensembl, info.genes), info.genes) >= SHARE_THAT_TELLS
+    telling = REFUSE_BELOW * min(len(info.genes), len(names))
     species = f"is the batch of another species? The model is of {info.species or 'a species that is not stated'}."
     if not names:
         return "It has no genes at all."
@@ -238,10 +240,15 @@ def _diagnosis(info: ModelInfo, names: Sequence[str]) -> str:
         return (
             f"Its gene names look like cell barcodes ({_examples(names)}): pass the transposed matrix, cells × genes."
         )
-    if _differ_in_case(info, names):
+    in_case = _differ_in_case(info, names)
+    if len(in_case) >= telling:
         return (
-            f"Many names differ from the model's only in upper and lower case ({_examples(names)}; the model has "
+            f"Many names differ from the model's only in upper and lower case ({_examples(in_case)}; the model has "
             f"{_examples(info.genes)}): {species}"
+        )
+    if matched >= telling:
+        return (
+            "The names agree, but most of the model's genes are missing: pass all genes of the batch, not a selection."
         )
     if batch_ids and not (model_ids or any(info.gene_ids)):
         return f"Its names are Ensembl ids, but the model knows symbols ({_examples(info.genes)}): pass the symbols."
@@ -255,10 +262,11 @@ def _diagnosis(info: ModelInfo, names: Sequence[str]) -> str:
     )
 
 
-def _differ_in_case(info: ModelInfo, names: Sequence[str]) -> bool:
-    folded = {gene.casefold() for gene in info.genes}
-    common = folded.intersection(name.casefold() for name in names)
-    return len(common) >= REFUSE_BELOW * min(len(folded), len(names))
+def _differ_in_case(info: ModelInfo, names: Sequence[str]) -> list[str]:
+    """Return the names that would be the model's if upper and lower case were the same."""
+    exact = set(info.genes)
+    folded = {gene.casefold() for gene in exact}
+    return [name for name in names if name not in exact and name.casefold() in folded]
 
 
 def _is_barcode(name: str) -> bool:

@@ -116,6 +116,18 @@ def test_says_why_genes_do_not_match(model, names, sentence):
         raise ScinnError(problem)
 
 
+@pytest.mark.parametrize("name", ["GENE{}", "ENSG{:011d}", "ENSG{:011d}.4"])
+def test_says_that_a_batch_was_cut_to_some_genes(model, name):
+    problem = match_genes(model.info, [name.format(number) for number in range(1, 16)]).problem
+    assert problem.startswith("The batch has 25% of the model's 60 genes")
+    assert "The names agree, but most of the model's genes are missing: pass all genes of the batch" in problem
+
+
+def test_shows_the_names_that_differ_in_case(model):
+    problem = match_genes(model.info, ["GENE1", "GENE2", *(f"Gene{number}" for number in range(3, 61))]).problem
+    assert "upper and lower case (Gene3, Gene4, Gene5; the model has GENE1, GENE2, GENE3)" in problem
+
+
 def test_says_when_one_has_ids_and_the_other_symbols(model, genes):
     ids = tuple(ensembl(number) for number in range(1, 61))
     symbols_only = replace(model.info, gene_ids=())
