@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from scinn_infer.genes import GeneMatch
     from scinn_infer.model import Model
 
+SHARE_DIGITS = 4
+"""Digits of a share that are recorded; more are rounding errors of a sum."""
+
 NOTE = (
     "Zeros are filled with what the model expects, non-zero values are kept. Filled values are predictions, not "
     "observations: do statistical tests, of differential expression for one, on the counts as they were."
@@ -103,7 +106,7 @@ def provenance(model: Model, match: GeneMatch, *, layer: str | None, output: str
             "matched": match.matched,
             "missing": len(match.missing),
             "extra": len(match.extra),
-            "training_expression_share": match.expression_share,
+            "training_expression_share": round(match.expression_share, SHARE_DIGITS),
         },
         "note": NOTE,
     }

@@ -74,6 +74,14 @@ def test_records_how_the_result_was_made(adata, model):
     assert "statistical tests" in record["note"]
 
 
+def test_records_shares_without_rounding_errors(adata, model):
+    known = adata[:, adata.var_names != "GENE5"].copy()
+    scinn_infer.impute(known, model)
+    share = known.uns["scinn"]["genes"]["training_expression_share"]
+    assert share == round(model.match(known.var_names).expression_share, 4)
+    assert len(str(share)) <= len("0.1234")
+
+
 def test_the_result_can_be_written_and_read(adata, model, content, tmp_path):
     scinn_infer.impute(adata, model)
     scinn_infer.impute(adata, scinn_infer.load(content), key_added="from_bytes")
