@@ -76,11 +76,18 @@ def fit(
         species=species,
         licence=licence,
     )
-    X, genes, gene_ids = read_reference(reference, layer=layer)
+    read = read_reference(reference, layer=layer)
     import scinn_train
 
-    source = f"{reference}: X" if layer is None else f"{reference}: layer {layer!r}"
-    result = scinn_train.fit(X, genes, gene_ids=gene_ids, config=config, source=source, progress=not quiet)
+    result = scinn_train.fit(
+        read.X,
+        read.genes,
+        config=config,
+        gene_ids=read.gene_ids,
+        cell_names=read.cells,
+        source=read.source,
+        progress=not quiet,
+    )
     result.export(output, overwrite=overwrite)
     if not quiet:
         _report(result, output)

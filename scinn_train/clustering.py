@@ -140,6 +140,8 @@ def vote(latent: Array, sample: Labels, labels: Labels, *, voters: int = VOTERS)
     labels
         The sampled cells' labels (sampled cells,).
     """
+    if len(sample) == len(latent):
+        return labels
     directions = standardise(latent)
     nearest, _ = _nearest(directions, directions[sample], min(voters, len(sample)), skip_self=False)
     counts = np.zeros((len(latent), labels.max() + 1), dtype=np.int32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -173,6 +174,9 @@ class Config:
     module2: Module2Config = field(default_factory=Module2Config)
 
     def __post_init__(self) -> None:
+        for name in ("clusters", "seed", "min_cells", "threads"):  # numpy's integers, which no JSON file can hold
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, operator.index(getattr(self, name)))
         _check(self.unit in UNITS, f"unit is {self.unit!r}; it must be one of {', '.join(UNITS)}.")
         _check(self.device in DEVICES, f"device is {self.device!r}; it must be one of {', '.join(DEVICES)}.")
         _check(self.clusters is None or self.clusters >= 2, f"clusters is {self.clusters}; it must be 2 or more.")

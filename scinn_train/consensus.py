@@ -91,7 +91,7 @@ def _mean_agreement(agreement: npt.NDArray[np.float64], chosen: npt.NDArray[np.i
 def _meta_cluster(clusterings: Sequence[Labels], clusters: int) -> Labels:
     membership = np.concatenate([_one_hot(labels) for labels in clusterings], axis=1)  # (cells × all clusters)
     # A cell on which the members agree says more about two clusters than one on which they do not.
-    weights = _cell_weights(clusterings)
+    weights = _cell_weights(membership, members=len(clusterings))
     weighted = membership * weights[:, None]
     shared = membership.T @ weighted
     size = weighted.sum(axis=0)
@@ -103,21 +103,23 @@ def _meta_cluster(clusterings: Sequence[Labels], clusters: int) -> Labels:
     return votes.argmax(axis=1)
 
 
-def _cell_weights(clusterings: Sequence[Labels]) -> npt.NDArray[np.float64]:
+def _cell_weights(membership: npt.NDArray[np.float64], *, members: int) -> npt.NDArray[np.float64]:
     """Weight each cell by how clearly the members agree about the cells around it, in (0, 1].
 
     Two cells that are together in a share p of the clusterings are uncertain by p (1 - p); a cell's weight falls with
-    its mean uncertainty over the other cells. Computed through distinct label combinations, not through pairs of cells.
+    its mean uncertainty over all cells. The means of p and of p² over all cells come from the overlaps of the clusters,
+    without a look at any pair of cells.
+
+    Parameters
+    ----------
+    membership
+        Which of all members' clusters each cell is in (cells × all clusters), 0 or 1.
     """
-    combinations, inverse, counts = np.unique(
-        np.stack(clusterings, axis=1), axis=0, return_inverse=True, return_counts=True
-    )
-    uncertainty = np.empty(len(combinations))
-    for index, combination in enumerate(combinations):
-        together = (combinations == combination).mean(axis=1)
-        uncertainty[index] = (together * (1 - together) * counts).sum() / counts.sum()
-    weights = 1 - uncertainty * 4
-    return np.maximum(weights, 0.01)[inverse.ravel()]
+    cells = len(membership)
+    overlap = membership.T @ membership
+    together = membership @ np.diag(overlap) / (members * cells)
+    together_squared = ((membership @ overlap) * membership).sum(axis=1) / (members**2 * cells)
+    return np.maximum(1 - 4 * (together - together_squared), 0.01)
 
 
 def _one_hot(labels: Labels) -> npt.NDArray[np.float64]:

@@ -25,6 +25,7 @@ from scinn_train.report import comparison_record, truth_record
 from scinn_train.simulate import SimulationConfig
 from scinn_train.transforms import log_depth
 from scinn_train.truth import correlate_with_truth, fill_with_gene_mean
+from scinn_train.writing import write_h5ad
 
 if TYPE_CHECKING:
     import os
@@ -119,8 +120,8 @@ def run_demo(
         folder = _make_folder(Path(folder), overwrite=overwrite)
         for name in (PICTURE, RESULTS):  # of an earlier demo, which they would outlive if this one is cut short
             (folder / name).unlink(missing_ok=True)
-        _write_h5ad(data.reference, folder / REFERENCE)
-        _write_h5ad(data.new, folder / NEW_BATCH)
+        write_h5ad(data.reference, folder / REFERENCE, overwrite=True)
+        write_h5ad(data.new, folder / NEW_BATCH, overwrite=True)
     with say(f"training on {_size(data.reference)}"):
         config = Config(unit=data.unit, seed=seed, threads=threads)
         result = scinn_train.fit(data.reference, config=config, progress=progress)
@@ -176,11 +177,6 @@ def _make_folder(folder: Path, *, overwrite: bool) -> Path:
 
 def _size(adata: AnnData) -> str:
     return f"{adata.n_obs:,} cells × {adata.n_vars:,} genes"
-
-
-def _write_h5ad(adata: AnnData, path: Path) -> None:
-    with whole_file(path, overwrite=True) as temporary:
-        adata.write_h5ad(temporary, compression="gzip")
 
 
 def _apply(folder: Path, *, threads: int | None, progress: bool) -> Matrix:

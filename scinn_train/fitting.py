@@ -129,6 +129,7 @@ def fit(
     config: Config | None = None,
     layer: str | None = None,
     gene_ids: Sequence[str] | None = None,
+    cell_names: Sequence[str] | None = None,
     source: str = "the matrix",
     progress: bool = False,
 ) -> Result:
@@ -147,6 +148,8 @@ def fit(
         The layer of an AnnData to use instead of its ``X``.
     gene_ids
         Ensembl ids of the columns, where known; taken from ``var["gene_ids"]`` of an AnnData if that is there.
+    cell_names
+        Names of the cells, for messages; taken from an AnnData.
     source
         How messages name the data.
     progress
@@ -159,13 +162,18 @@ def fit(
     """
     config = config or Config()
     if hasattr(X, "var_names"):
-        genes = list(X.var_names)
-        gene_ids = list(X.var["gene_ids"]) if gene_ids is None and "gene_ids" in X.var else gene_ids
+        genes = list(X.var_names) if genes is None else genes
+        gene_ids = X.var["gene_ids"] if gene_ids is None and "gene_ids" in X.var else gene_ids
+        cell_names = list(X.obs_names) if cell_names is None else cell_names
         X = _expression(X, layer)
+    elif layer is not None:
+        msg = f"layer is {layer!r}, but the data is no AnnData and has no layers. Pass the matrix that is meant."
+        raise ScinnError(msg)
     if genes is None:
         msg = "the names of the genes are needed: fit(X, genes), or fit(adata)."
         raise ScinnError(msg)
-    reference = prepare(X, genes, gene_ids=gene_ids, config=config, source=source)
+    gene_ids = None if gene_ids is None else list(gene_ids)
+    reference = prepare(X, genes, config=config, gene_ids=gene_ids, cell_names=cell_names, source=source)
     empty = reference.cells_before - len(reference.cells)
     if empty:
         msg = f"{source}: {empty} cell(s) have no expression in the model's genes; they are left out of the training."

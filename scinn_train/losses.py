@@ -75,9 +75,10 @@ def deviance(imputation: Imputation, value: torch.Tensor) -> torch.Tensor:
     TPM, whose large values vary more than a Poisson's, do not drown everything else. With ``a`` the logarithm of the
     expected value and dispersion 1, ln(1 + exp(a)) is the network's own ``log_expected``.
     """
-    fitted = (value + 1) * imputation.log_expected - value * imputation.log_rate
-    saturated = (value + 1) * torch.log1p(value) - torch.xlogy(value, value)
-    return fitted - saturated
+    # Written in differences that stay small: for a large value its own terms would drown them in rounding.
+    above = imputation.log_expected - torch.log1p(value)
+    inverse = torch.where(value > 0, 1 / value.clamp(min=1e-30), 0.0)
+    return above + value * (nn.functional.softplus(-imputation.log_rate) - torch.log1p(inverse))
 
 
 def pearson(rows: torch.Tensor) -> torch.Tensor:

@@ -42,17 +42,11 @@ class CellMap:
         The member of the latent ensemble whose clusters agree best with the consensus (cells × latents).
     similarity
         Pearson correlation of the cells' latents, for any pairs.
-    filtered_genes
-        Columns that passed the gene filter.
-    agreement
-        Adjusted Rand index of each latent's clusters with the consensus (members,).
     """
 
     clusters: Labels
     latent: Array
     similarity: Similarity
-    filtered_genes: npt.NDArray[np.intp]
-    agreement: npt.NDArray[np.float64]
 
 
 def map_cells(
@@ -86,8 +80,6 @@ def map_cells(
         clusters=consensus.labels,
         latent=best,
         similarity=Similarity(latents if config.whole_ensemble else [best]),
-        filtered_genes=kept,
-        agreement=consensus.agreement,
     )
 
 
@@ -98,7 +90,7 @@ def _cluster(
     cells = len(latents[0])
     random = np.random.default_rng(derive(seed, "cluster sample"))
     sample = np.sort(random.permutation(cells)[: clustering.CLUSTERED_AT_ONCE])
-    components = max(clusters or 0, config.most_clusters)
+    components = clusters or config.most_clusters
     described = track(latents, description="clusters", total=len(latents), unit="latents", enabled=progress)
     graphs = [clustering.SpectralGraph.from_latent(latent[sample], components=components) for latent in described]
     kmeans_seed = derive(seed, "k-means")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
 from scipy import sparse
 
 from scinn_infer.h5ad import H5adMatrix
@@ -18,7 +18,30 @@ GENE_ID_COLUMN = "gene_ids"
 _ROWS_AT_ONCE = 1024
 
 
-def read_reference(path: Path, *, layer: str | None = None) -> tuple[sparse.csr_array, list[str], list[str] | None]:
+@dataclass(frozen=True)
+class ReferenceFile:
+    """What was read.
+
+    Attributes
+    ----------
+    X
+        Expression as it is stored (cells × genes), CSR.
+    genes, cells
+        Names of the genes and of the cells.
+    gene_ids
+        Ensembl ids of the genes, if ``var`` has a column ``gene_ids``.
+    source
+        How messages name the matrix.
+    """
+
+    X: sparse.csr_array
+    genes: list[str]
+    cells: list[str]
+    gene_ids: list[str] | None
+    source: str
+
+
+def read_reference(path: Path, *, layer: str | None = None) -> ReferenceFile:
     """Read the training matrix of an ``.h5ad`` file.
 
     Parameters
@@ -28,19 +51,15 @@ def read_reference(path: Path, *, layer: str | None = None) -> tuple[sparse.csr_
     layer
         The layer to read; ``X`` if None.
 
-    Returns
-    -------
-        Expression (cells × genes), float32; the genes' names; their Ensembl ids, if ``var`` has a column ``gene_ids``.
-
     Raises
     ------
     ScinnError
         If it cannot be read; the message says why.
     """
     with H5adMatrix(path, layer=layer) as matrix:
-        chunks = [sparse.csr_array(rows, dtype=np.float32) for rows in matrix.chunks(_ROWS_AT_ONCE)]
-        genes = matrix.genes
-    return sparse.csr_array(sparse.vstack(chunks, format="csr")), genes, _gene_ids(path)
+        chunks = [sparse.csr_array(rows) for rows in matrix.chunks(_ROWS_AT_ONCE)]
+        X = sparse.csr_array(sparse.vstack(chunks, format="csr"))
+        return ReferenceFile(X, matrix.genes, matrix.cells, _gene_ids(path), matrix.source)
 
 
 def _gene_ids(path: Path) -> list[str] | None:

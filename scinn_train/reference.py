@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 FEWEST_CELLS = 20
 """Below this number of cells neither neighbourhoods nor held-out cells mean anything."""
 
-_NO_ID = ("nan", "none", "na", "<na>")  # how pandas writes that an id is not known
+_VERSION = re.compile(r"\.\d+$")
+_NO_ID = ("", "nan", "none", "na", "<na>")  # how pandas writes that an id is not known
 _SAME_SHARE = 1e-7  # cells whose shares of their depth differ by less than this in every gene are alike
 
 
@@ -57,7 +59,13 @@ class Reference:
 
 
 def prepare(
-    X: Any, genes: Sequence[str], *, gene_ids: Sequence[str] | None, config: Config, source: str = "the matrix"
+    X: Any,
+    genes: Sequence[str],
+    *,
+    config: Config,
+    gene_ids: Sequence[str] | None = None,
+    cell_names: Sequence[str] | None = None,
+    source: str = "the matrix",
 ) -> Reference:
     """Check a training matrix and choose the model's cells and genes.
 
@@ -67,6 +75,8 @@ def prepare(
         Non-negative expression (cells × genes) in ``config.unit``, numpy or scipy sparse.
     genes, gene_ids
         Names of the columns, and their Ensembl ids where known.
+    cell_names
+        Names of the rows, for messages.
     source
         How messages name the matrix.
 
@@ -78,7 +88,7 @@ def prepare(
     names = gene_names(genes)
     matrix = _to_csr(X, source)
     _check_shape(matrix, names, gene_ids, source)
-    check_chunk(matrix, genes=names, source=source)
+    check_chunk(matrix, genes=names, cell_names=cell_names, source=source)
     check_unit(matrix, unit=config.unit, source=source)
     seen_in = np.bincount(matrix.indices, minlength=matrix.shape[1])
     columns = np.flatnonzero(seen_in >= config.min_cells)
@@ -105,9 +115,7 @@ def _to_csr(X: Any, source: str) -> sparse.csr_array:
         msg = f"{source} holds values of type {X.dtype}; expression is float32, float64 or an integer type."
         raise ScinnError(msg)
     check_exact(X, source=source)
-    matrix = sparse.csr_array(X, dtype=np.float32)
-    if matrix is X or np.shares_memory(matrix.data, getattr(X, "data", np.empty(0))):
-        matrix = matrix.copy()  # what follows must not touch the caller's data
+    matrix = sparse.csr_array(X, dtype=np.float32, copy=True)  # what follows must not touch the caller's arrays
     matrix.sum_duplicates()
     matrix.eliminate_zeros()
     return matrix
@@ -141,8 +149,10 @@ def _check_shape(X: sparse.csr_array, genes: list[str], gene_ids: Sequence[str] 
 def _known_ids(gene_ids: Sequence[str] | None, columns: npt.NDArray[np.intp]) -> tuple[str, ...]:
     if gene_ids is None:
         return ()
-    known = (str(gene_ids[column]).split(".")[0] for column in columns)
-    return tuple("" if identifier.lower() in _NO_ID else identifier for identifier in known)
+    ids = [_VERSION.sub("", str(gene_ids[column])) for column in columns]
+    times = Counter(ids)
+    known = tuple("" if times[name] > 1 or name.lower() in _NO_ID else name for name in ids)
+    return known if any(known) else ()
 
 
 def _check_enough(reference: Reference, config: Config, source: str) -> None:

@@ -43,20 +43,32 @@ class Similarity:
         """Return the similarity of each of one set of cells with each of another, (rows × columns), in [-1, 1]."""
         return np.clip(self.directions[rows] @ self.directions[columns].T, -1, 1)
 
-    def neighbours(self, count: int, *, seed: int = 0) -> Rows:
-        """Return the cells most similar to each cell, the nearest first, itself left out (cells × count)."""
+    def neighbours(self, count: int, *, among: Rows | None = None, seed: int = 0) -> Rows:
+        """Return the cells most similar to each cell, the nearest first, itself left out (cells × count).
+
+        Parameters
+        ----------
+        count
+            Neighbours of each cell; fewer where there are not so many others.
+        among
+            The cells that may be neighbours (candidates,); all of them if None.
+        seed
+            Seed of the approximate index.
+        """
         cells = self.directions.shape[0]
-        count = min(count, cells - 1)
+        among = np.arange(cells) if among is None else np.sort(among)
+        count = min(count, len(among) - 1)
         if cells > EXACT_BELOW:
-            return _approximate_neighbours(self.directions, count, seed)
+            return _approximate_neighbours(self.directions, among, count, seed)
+        candidates = self.directions[among]
         nearest = np.empty((cells, count), dtype=np.intp)
         for start in range(0, cells, _BLOCK):
             rows = np.arange(start, min(start + _BLOCK, cells))
-            similarity = self.directions[rows] @ self.directions.T
-            similarity[np.arange(len(rows)), rows] = -np.inf
+            similarity = self.directions[rows] @ candidates.T
+            similarity[rows[:, None] == among[None]] = -np.inf
             top = np.argpartition(-similarity, count - 1, axis=1)[:, :count]
             order = np.argsort(-np.take_along_axis(similarity, top, axis=1), axis=1, kind="stable")
-            nearest[rows] = np.take_along_axis(top, order, axis=1)
+            nearest[rows] = among[np.take_along_axis(top, order, axis=1)]
         return nearest
 
 
@@ -67,12 +79,13 @@ def standardise(latent: Array) -> Array:
     return (centred / np.maximum(length, np.finfo(np.float32).tiny)).astype(np.float32)
 
 
-def _approximate_neighbours(directions: Array, count: int, seed: int) -> Rows:
+def _approximate_neighbours(directions: Array, among: Rows, count: int, seed: int) -> Rows:
     from pynndescent import NNDescent
 
-    index = NNDescent(directions, metric="euclidean", n_neighbors=count + 1, random_state=seed, n_jobs=1)
-    nearest, _ = index.neighbor_graph
-    # A cell is its own nearest neighbour, except among exact duplicates: take it out wherever it stands.
+    index = NNDescent(directions[among], metric="euclidean", n_neighbors=2 * count, random_state=seed, n_jobs=1)
+    found, _ = index.query(directions, k=count + 1)
+    nearest = among[found]
+    # A candidate is mostly its own nearest neighbour: take it out wherever it stands, from any other cell the furthest.
     others = nearest != np.arange(len(nearest))[:, None]
     others[others.all(axis=1), -1] = False
     return nearest[others].reshape(len(nearest), count).astype(np.intp)

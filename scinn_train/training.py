@@ -68,14 +68,24 @@ class TrainingSet:
         Linear normalised expression (cells × genes).
     cell_map
         Clusters and similarity of the same cells.
+    kept
+        The cells that are trained on. Only they are neighbours: held-out cells must not teach, even through others.
     """
 
     def __init__(
-        self, normalised: sparse.csr_array, cell_map: CellMap, *, neighbours: int, seed: int, device: torch.device
+        self,
+        normalised: sparse.csr_array,
+        cell_map: CellMap,
+        *,
+        kept: Rows,
+        neighbours: int,
+        seed: int,
+        device: torch.device,
     ) -> None:
         self.normalised = normalised
         self.cell_map = cell_map
-        self.averaging = averaging(cell_map.similarity.neighbours(neighbours, seed=derive(seed, "neighbours") % 2**31))
+        index_seed = derive(seed, "neighbours") % 2**31
+        self.averaging = averaging(cell_map.similarity.neighbours(neighbours, among=kept, seed=index_seed))
         self.one_hot = torch.eye(int(cell_map.clusters.max()) + 1)
         self.device = device
 
@@ -126,7 +136,7 @@ def train(
     cells = normalised.shape[0]
     random = np.random.default_rng(derive(seed, "minibatches"))
     held_out, kept = np.split(random.permutation(cells), [max(1, round(cells * config.held_out))])
-    data = TrainingSet(normalised, cell_map, neighbours=config.neighbours, seed=seed, device=device)
+    data = TrainingSet(normalised, cell_map, kept=kept, neighbours=config.neighbours, seed=seed, device=device)
     history: list[Epoch] = []
     with torch_seed(derive(seed, "imputation network")):
         imputation, quality = _networks(scale, config=config, clusters=data.one_hot.shape[0], device=device)
@@ -221,9 +231,8 @@ def _judge(
 ) -> dict[str, float]:
     """Compute the loss on the held-out cells, with the same entries hidden at every call."""
     random = np.random.default_rng(derive(seed, "judging"))
-    size = config.batch(data.normalised.shape[0])
+    batches = np.array_split(held_out, -(-len(held_out) // config.batch_size))  # of one size, so that cells count alike
     with torch.no_grad(), torch_seed(derive(seed, "judging")):
-        batches = [held_out[rows] for rows in minibatch.in_order(len(held_out), size)]
         terms = _mean([_terms(imputation, quality, data, rows, config=config, random=random) for rows in batches])
     if not math.isfinite(terms["total"]):
         msg = "the training diverged: the loss is no longer a number. Try a smaller learning rate, and check the unit."

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import io
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from scinn_infer.wholefile import check_output, whole_file
+from scinn_infer.wholefile import check_output
 from scinn_train.datasets.catalogue import CATALOGUE, Dataset, find
 from scinn_train.datasets.loading import load
-
-if TYPE_CHECKING:
-    from anndata import AnnData
+from scinn_train.writing import write_h5ad
 
 
 @click.group()
@@ -52,8 +49,7 @@ def fetch_dataset(name: str, *, output: Path | None, overwrite: bool) -> None:
     output = output or Path(f"{entry.name}.h5ad")
     check_output(output, overwrite=overwrite)
     adata = load(entry, progress=True)
-    with whole_file(output, overwrite=overwrite) as unfinished:
-        unfinished.write_bytes(_h5ad(adata))
+    write_h5ad(adata, output, overwrite=overwrite)
     click.echo(f"{output}: {adata.n_obs} cells × {adata.n_vars} genes, {entry.quantity}. Labels: {entry.labels}.")
     click.echo(f"Licence: {entry.licence}. Please cite {entry.citation}.")
 
@@ -62,14 +58,3 @@ def _record(entry: Dataset) -> dict[str, Any]:
     record = asdict(entry)
     del record["read"]
     return record
-
-
-def _h5ad(adata: AnnData) -> bytes:
-    """Return the content of the file, made in memory: HDF5 crashes the process when a disk fills up under it."""
-    import h5py
-    from anndata.io import write_elem
-
-    content = io.BytesIO()
-    with h5py.File(content, "w") as file:
-        write_elem(file, "/", adata, dataset_kwargs={"compression": "gzip"})
-    return content.getvalue()

@@ -71,8 +71,8 @@ def test_ensembl_ids_are_read_from_the_column_in_which_scanpy_puts_them(referenc
     adata.var["gene_ids"] = [f"ENSG{number:011d}.2" for number in range(adata.n_vars)]
     adata.var.loc[adata.var_names[3], "gene_ids"] = None
     adata.write_h5ad(path)
-    _, genes, gene_ids = read_reference(path)
-    kept = prepare(adata.X, genes, gene_ids=gene_ids, config=Config())
+    read = read_reference(path)
+    genes, kept = read.genes, prepare(read.X, read.genes, gene_ids=read.gene_ids, config=Config())
     assert kept.gene_ids[kept.genes.index(genes[7])] == "ENSG00000000007"
     assert kept.gene_ids[kept.genes.index(genes[3])] == ""
 
@@ -97,6 +97,17 @@ def test_refusals_leave_nothing_behind(files, capsys, tmp_path):
         assert "Traceback" not in error, name
     assert existing.read_text() == "precious"
     assert [path.name for path in tmp_path.iterdir()] == ["existing.onnx"]
+
+
+def test_a_refusal_names_file_cell_and_gene(reference, tmp_path, capsys):
+    X, genes, types = reference
+    dense = X.toarray()
+    dense[3, 5] = np.nan
+    path = write(tmp_path / "new.h5ad", (dense, genes, types))
+    assert train("fit", path, "-o", tmp_path / "m.onnx") == 2
+    error = capsys.readouterr().err
+    assert "new.h5ad: X" in error
+    assert "cell 4 (cell3), gene Gene5" in error
 
 
 def test_logarithms_are_refused(reference, tmp_path, capsys):

@@ -12,6 +12,7 @@ import scinn_infer
 import scinn_train
 from scinn_infer.errors import ScinnWarning
 from scinn_train import Config, ScinnError
+from scinn_train.reference import prepare
 
 
 def test_finds_the_planted_types_and_their_number(fitted, reference):
@@ -81,19 +82,18 @@ def test_global_random_state_and_threads_are_left_alone(reference, quick):
 @pytest.mark.parametrize("form", ["dense", "csc", "coo", "int", "anndata", "layer"])
 def test_every_form_of_the_same_matrix_gives_the_same_model(form, reference, quick, fitted):
     X, genes, _ = reference
-    before = X.toarray()
     adata = anndata.AnnData(sparse.csr_matrix(X))
     adata.var_names = genes
     adata.layers["counts"] = adata.X.copy()
     match form:
         case "dense":
-            result = scinn_train.fit(before.copy(), genes, config=quick)
+            result = scinn_train.fit(X.toarray(), genes, config=quick)
         case "csc":
             result = scinn_train.fit(sparse.csc_array(X), genes, config=quick)
         case "coo":
             result = scinn_train.fit(sparse.coo_array(X), genes, config=quick)
         case "int":
-            result = scinn_train.fit(before.astype(np.int64), genes, config=quick)
+            result = scinn_train.fit(X.toarray().astype(np.int64), genes, config=quick)
         case "anndata":
             result = scinn_train.fit(adata, config=quick)
         case "layer":
@@ -101,7 +101,43 @@ def test_every_form_of_the_same_matrix_gives_the_same_model(form, reference, qui
             result = scinn_train.fit(adata, layer="counts", config=quick)
     assert result.info.training_data == fitted.info.training_data
     np.testing.assert_array_equal(result.clusters, fitted.clusters)
-    np.testing.assert_array_equal(X.toarray(), before)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64])
+@pytest.mark.parametrize("form", ["unsorted", "explicit zeros", "duplicates"])
+def test_the_callers_matrix_is_not_touched(dtype, form, reference, quick):
+    X = reference[0].astype(dtype)
+    match form:
+        case "unsorted":
+            rows = [slice(*X.indptr[row : row + 2]) for row in range(X.shape[0])]
+            order = np.concatenate([np.arange(row.start, row.stop)[::-1] for row in rows])
+            given = sparse.csr_matrix((X.data[order], X.indices[order], X.indptr), shape=X.shape)
+        case "explicit zeros":
+            given = sparse.csr_matrix(X)
+            given.data[::5] = 0
+        case "duplicates":
+            given = sparse.csr_matrix((np.repeat(X.data, 2), np.repeat(X.indices, 2), X.indptr * 2), shape=X.shape)
+    before = [array.copy() for array in (given.data, given.indices, given.indptr)]
+    prepare(given, reference[1], config=quick)
+    for array, copy in zip((given.data, given.indices, given.indptr), before, strict=True):
+        np.testing.assert_array_equal(array, copy)
+
+
+def test_numpys_integers_can_configure(quick):
+    config = replace(quick, seed=np.int64(3), clusters=np.int32(4))
+    assert (type(config.seed), type(config.clusters)) == (int, int)
+
+
+def test_noise_has_no_quality(quick):
+    """Held-out cells teach nothing, not even as neighbours: of noise nothing can be predicted."""
+    noise = np.random.default_rng(0).poisson(0.7, (200, 240))
+    result = scinn_train.fit(noise, [f"g{number}" for number in range(240)], config=quick)
+    assert result.info.quality["masked_deviance_explained"] < 0.005
+
+
+def test_a_layer_of_an_array_is_refused(reference, quick):
+    with pytest.raises(ScinnError, match="no AnnData"):
+        scinn_train.fit(reference[0], reference[1], layer="counts", config=quick)
 
 
 def test_cells_without_expression_are_said_left_out_and_keep_their_place(reference, quick):

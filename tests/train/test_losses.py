@@ -31,6 +31,13 @@ def test_deviance_is_lowest_at_the_mean_not_at_the_mean_of_logarithms():
     assert float(rates[total.argmin()]) == pytest.approx(3.0, abs=0.02)
 
 
+@pytest.mark.parametrize("value", [1e4, 1e5, 5e5])
+def test_deviance_of_large_values_is_precise_in_single_precision(value):
+    values = torch.tensor([value])
+    deviance = losses.deviance(imputation(values.log() + 0.3), values)
+    assert float(deviance) == pytest.approx(0.0408, rel=0.2)
+
+
 def test_deviance_of_zero_is_finite_and_its_gradient_too():
     log_rate = torch.tensor([-30.0, 0.0, 8.0], requires_grad=True)
     losses.deviance(imputation(log_rate), torch.zeros(3)).sum().backward()

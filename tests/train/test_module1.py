@@ -40,6 +40,14 @@ def test_neighbours_are_the_most_similar_others_nearest_first():
     np.testing.assert_array_equal(nearest, np.argsort(-full, axis=1, kind="stable")[:, :7])
 
 
+def test_neighbours_can_be_kept_to_some_cells():
+    latent, _ = blobs(150, 4)
+    among = np.arange(0, 150, 3)
+    nearest = Similarity([latent]).neighbours(7, among=among)
+    assert np.isin(nearest, among).all()
+    assert not (nearest == np.arange(150)[:, None]).any()
+
+
 def test_approximate_neighbours_are_nearly_the_exact_ones_and_never_the_cell_itself(monkeypatch):
     latent, _ = blobs(2000, 6, spread=1.0)
     exact = Similarity([latent]).neighbours(15)
@@ -79,7 +87,7 @@ def test_votes_give_the_rest_the_label_of_their_neighbours_and_keep_the_sample()
     np.testing.assert_array_equal(voted, labels)
 
 
-def test_large_data_is_clustered_through_a_sample(monkeypatch, reference, quick, fitted):
+def test_large_data_is_clustered_through_a_sample(monkeypatch, reference, quick):
     import scinn_train
 
     X, genes, types = reference
