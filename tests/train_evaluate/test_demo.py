@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 
 import anndata
 import numpy as np
@@ -104,6 +106,23 @@ def test_refuses_before_anything_is_written(tmp_path, capsys):
     assert main_for(group, "scinn-train", ["demo", "-o", str(tmp_path / "file")]) == 2
     assert "is a file" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_full_disk_is_told_in_a_sentence(tmp_path):
+    """In a process of its own: HDF5 ends it with a segmentation fault where it writes to the disk itself."""
+    pytest.importorskip("resource", reason="this system cannot limit the size of a file")
+    code = (
+        "import resource, sys; from scinn_infer.cli import main_for; from scinn_train.cli import group\n"
+        "import matplotlib.font_manager, scinn_train.demo as demo, scinn_train.simulate as simulate\n"
+        "small = simulate.SimulationConfig(cells_per_batch=(180, 60), genes=300)\n"
+        "demo.SimulationConfig = lambda seed: small\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))\n"
+        f"sys.exit(main_for(group, 'scinn-train', ['demo', '--quiet', '-o', {str(tmp_path / 'demo')!r}]))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert run.returncode == 2
+    assert "reference.h5ad could not be written: File too large" in run.stderr
+    assert list((tmp_path / "demo").iterdir()) == []
 
 
 def test_a_single_batch_cannot_be_split():
