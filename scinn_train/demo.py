@@ -111,13 +111,14 @@ def run_demo(
     ScinnError
         If the dataset is unknown or cannot be had, or a file cannot be written.
     """
+    wanted = _check_folder(Path(folder))
     say = _Steps(enabled=progress)
     with say("simulating a tissue" if dataset is None else f"fetching {dataset}"):
         if dataset is None:
             data = simulated(simulation or SimulationConfig(seed=seed))
         else:
             data = from_catalogue(dataset, seed=seed, progress=progress)
-        folder = _make_folder(Path(folder), overwrite=overwrite)
+        folder = _make_folder(wanted, overwrite=overwrite)
         for name in (PICTURE, RESULTS):  # of an earlier demo, which they would outlive if this one is cut short
             (folder / name).unlink(missing_ok=True)
         write_h5ad(data.reference, folder / REFERENCE, overwrite=True)
@@ -159,11 +160,20 @@ class _Steps:
             click.echo(line)
 
 
-def _make_folder(folder: Path, *, overwrite: bool) -> Path:
-    """Make the folder, or the first of ``folder-2``, ``folder-3``, … that is free."""
-    if folder.exists() and not folder.is_dir():
+def _check_folder(folder: Path) -> Path:
+    """Return the folder by its own name, which "." and ".." are not: others beside it are named after it."""
+    place = folder.resolve()
+    if place.exists() and not place.is_dir():
         msg = f"{folder} is a file. Give the name of a folder for the demo's files."
         raise ScinnError(msg)
+    if not place.name:
+        msg = f"{folder} is the top of all folders. Give the name of a folder for the demo's files."
+        raise ScinnError(msg)
+    return place
+
+
+def _make_folder(folder: Path, *, overwrite: bool) -> Path:
+    """Make the folder, or the first of ``folder-2``, ``folder-3``, … that is free."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     for number in count(1):
         candidate = folder if number == 1 else folder.with_name(f"{folder.name}-{number}")

@@ -91,6 +91,27 @@ def test_a_second_demo_loses_nothing(tmp_path):
 
 
 @pytest.mark.usefixtures("no_training")
+@pytest.mark.parametrize("name", [".", "inner/.."])
+def test_a_second_demo_goes_beside_this_folder(tmp_path, monkeypatch, name):
+    here = tmp_path / "here"
+    (here / "inner").mkdir(parents=True)
+    monkeypatch.chdir(here)
+    start(name)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["here", "here-2"]
+    assert [path.name for path in here.iterdir()] == ["inner"]
+    assert (tmp_path / "here-2" / "reference.h5ad").is_file()
+
+
+@pytest.mark.parametrize("name", ["/", "file"])
+def test_looks_at_the_folder_before_anything_is_simulated(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("precious")
+    monkeypatch.setattr("scinn_train.demo.simulated", lambda _: pytest.fail("was simulated"))
+    with pytest.raises(ScinnError, match="Give the name of a folder"):
+        run_demo(folder=name, progress=False)
+
+
+@pytest.mark.usefixtures("no_training")
 def test_overwriting_keeps_other_files_and_drops_old_results(tmp_path):
     (tmp_path / "mine.txt").write_text("precious")
     (tmp_path / "results.json").write_text("of an earlier demo")
