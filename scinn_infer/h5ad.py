@@ -223,7 +223,11 @@ def _open(path: Path) -> h5py.File:
         msg = f"{path} is not an HDF5 file, so no .h5ad whatever its name. Convert it with anndata.AnnData.write_h5ad."
         raise ScinnError(msg)
     with _naming_damage(str(path)):
-        return h5py.File(path, "r")
+        try:
+            return h5py.File(path, "r")
+        except BlockingIOError as error:  # HDF5 locks what it writes to
+            msg = f"{path} is open for writing in another program. Close it there, or wait until it is written."
+            raise ScinnError(msg) from error
 
 
 @contextmanager

@@ -187,6 +187,18 @@ def test_refuses_a_truncated_file(write, make_counts, storage, part):
     assert "truncated or damaged" in refused(path)
 
 
+def test_refuses_a_file_that_another_program_is_writing(write, make_counts):
+    path = write(make_counts(20))
+    code = f"import h5py; file = h5py.File({str(path)!r}, 'a'); print('open', flush=True); input()"
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        process.stdout.readline()
+        sentence = refused(path)
+        process.communicate(b"\n")
+    assert "is open for writing in another program" in sentence
+    assert "damaged" not in sentence
+    read(path)
+
+
 def test_refuses_other_hdf5_files(tmp_path):
     for name, hint in {"matrix": "10x Genomics", "row_attrs": "loom", "weights": "no obs and no var"}.items():
         with h5py.File(tmp_path / "other.h5ad", "w") as file:
