@@ -10,7 +10,7 @@ import threading
 import traceback
 import warnings
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -31,11 +31,15 @@ EXIT_BROKEN_PIPE = 141
 RESEND_AFTER = 0.05
 """Seconds until an interruption that was dropped is sent again."""
 
-EXIT_CODES = """\b
+DEBUG_HINT = "Set SCINN_DEBUG=1 to see where an error comes from."
+
+EXIT_CODES = f"""\b
 Exit codes: 0 done; 1 usable with warnings (only 'check'); 130 interrupted;
 2 refused or bad usage, nothing written.
-Set SCINN_DEBUG=1 to see where an error comes from.
+{DEBUG_HINT}
 """
+
+NO_COMMAND: Any = getattr(click.exceptions, "NoArgsIsHelpError", ())  # click has it from 8.2 on, and exits before
 
 
 @click.group(epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
@@ -57,10 +61,10 @@ group.add_command(check)
 
 def main() -> int:
     """Run ``scinn-infer`` on the process's arguments; return the exit code."""
-    return main_for(group, "scinn-infer")
+    return main_for(group, "scinn-infer", memory_hint="A smaller --batch-size of 'apply' needs less.")
 
 
-def main_for(group: click.Group, name: str, arguments: Sequence[str] | None = None) -> int:
+def main_for(group: click.Group, name: str, arguments: Sequence[str] | None = None, *, memory_hint: str = "") -> int:
     """Run a command-line group; tell what goes wrong in one sentence on stderr; return the exit code.
 
     Parameters
@@ -70,7 +74,9 @@ def main_for(group: click.Group, name: str, arguments: Sequence[str] | None = No
     name
         How the program calls itself.
     arguments
-        Its arguments; those of the process if not given. None at all asks for the help.
+        Its arguments; those of the process if not given. None at all asks for the help, as a group without a command.
+    memory_hint
+        A sentence on what to do where there is not enough memory.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     for stream in (sys.stdout, sys.stderr):
@@ -87,23 +93,26 @@ def main_for(group: click.Group, name: str, arguments: Sequence[str] | None = No
         return int(code or 0)
     except click.exceptions.Exit as request:
         return request.exit_code
+    except NO_COMMAND as request:
+        click.echo(request.format_message())
+        return 0
     except BrokenPipeError:
         _forget_stdout()
         return EXIT_BROKEN_PIPE
     except (Exception, KeyboardInterrupt) as error:
         if os.environ.get("SCINN_DEBUG") == "1":
             traceback.print_exc()
-        sentence, code = _explain(error, name)
+        sentence, code = _explain(error, name, memory_hint)
     # Told only now: with the error its traceback is gone, and the progress bar that it kept on the screen.
     click.echo(f"{name}: error: {printable(sentence)}", err=True)
     return code
 
 
-def _explain(error: BaseException, name: str) -> tuple[str, int]:
+def _explain(error: BaseException, name: str, memory_hint: str) -> tuple[str, int]:
     """Return the sentence and the exit code for what ended a command."""
     match error:
         case KeyboardInterrupt() | click.Abort():
-            return "interrupted; no output was written.", EXIT_INTERRUPTED
+            return "interrupted. No unfinished file was left under an output's name.", EXIT_INTERRUPTED
         case click.UsageError():
             where = error.ctx.command_path if error.ctx else name
             return f"{error.format_message()} See: {where} --help", EXIT_REFUSED
@@ -116,7 +125,7 @@ def _explain(error: BaseException, name: str) -> tuple[str, int]:
             reason = os.strerror(error.errno) if error.errno else error
             return f"{where}{reason}.", EXIT_REFUSED
         case MemoryError():
-            return "there is not enough memory. A smaller --batch-size needs less.", EXIT_REFUSED
+            return f"there is not enough memory. {memory_hint}".strip(), EXIT_REFUSED
     report = "This is a bug: please report it, with what the same command prints under SCINN_DEBUG=1."
     return f"unexpected {type(error).__name__}: {error}. {report}", EXIT_REFUSED
 

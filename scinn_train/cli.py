@@ -9,7 +9,12 @@ from typing import Any
 import click
 
 from scinn_infer import __version__
-from scinn_infer.cli import EXIT_CODES, main_for
+from scinn_infer.cli import DEBUG_HINT, main_for
+
+EXIT_CODES = f"""\b
+Exit codes: 0 done; 2 refused or bad usage; 130 interrupted.
+{DEBUG_HINT}
+"""
 
 COMMANDS = {
     "fit": "scinn_train.cli_fit:fit",
@@ -53,4 +58,4 @@ def main() -> int:
     """Run ``scinn-train`` on the process's arguments; return the exit code."""
     # Read when torch loads. Threads that spin while they wait make a training on a shared machine many times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    return main_for(group, "scinn-train")
+    return main_for(group, "scinn-train", memory_hint="Fewer cells or genes need less.")

@@ -471,7 +471,7 @@ def test_a_kill_midway_leaves_the_old_file(tiny, out, tmp_path, make_counts, mak
         half.unlink()
     else:
         assert process.returncode == 130
-        assert said.endswith("interrupted; no output was written.\n")
+        assert said.endswith("interrupted. No unfinished file was left under an output's name.\n")
     assert contents(tmp_path) == before
 
 

@@ -13,7 +13,9 @@ import click
 import pytest
 
 from scinn_infer import ScinnError, __version__
-from scinn_infer.cli import group, main_for
+from scinn_infer.cli import group, main, main_for
+
+INTERRUPTED = "interrupted. No unfinished file was left under an output's name."
 
 
 def run_with(error: BaseException) -> int:
@@ -33,9 +35,9 @@ def run_with(error: BaseException) -> int:
         (ScinnError("new.h5ad: no cells."), 2, "new.h5ad: no cells."),
         (FileNotFoundError(2, "No such file or directory", "a.h5ad"), 2, "a.h5ad: No such file or directory."),
         (OSError(28, "No space left on device"), 2, "No space left on device."),
-        (MemoryError(), 2, "there is not enough memory. A smaller --batch-size needs less."),
-        (KeyboardInterrupt(), 130, "interrupted; no output was written."),
-        (click.Abort(), 130, "interrupted; no output was written."),
+        (MemoryError(), 2, "there is not enough memory."),
+        (KeyboardInterrupt(), 130, INTERRUPTED),
+        (click.Abort(), 130, INTERRUPTED),
         (click.BadParameter("no"), 2, "Invalid value: no See: program fail --help"),
         (click.FileError("a.h5ad", "gone"), 2, "Could not open file 'a.h5ad': gone"),
         (ScinnError("cell '\x1b[31m\n'"), 2, "cell ' [31m '"),
@@ -94,6 +96,34 @@ def test_no_arguments_ask_for_help(capfd):
     assert capfd.readouterr().out.startswith("Usage: scinn-infer")
 
 
+def test_a_group_without_a_command_shows_its_help(capfd):
+    @click.group()
+    def outer() -> None: ...
+
+    @outer.group()
+    def inner() -> None: ...
+
+    @inner.command()
+    def fetch() -> None: ...
+
+    assert main_for(outer, "program", ["inner"]) == 0
+    out, error = capfd.readouterr()
+    assert out.startswith("Usage: program inner")
+    assert "\n  fetch" in out
+    assert error == ""
+
+
+def test_memory_that_does_not_suffice_is_told_with_what_needs_less(capfd, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["scinn-infer", "inspect", "tiny.onnx"])
+    monkeypatch.setattr("scinn_infer.model.load", raise_memory_error)
+    assert main() == 2
+    assert "not enough memory. A smaller --batch-size of 'apply' needs less.\n" in capfd.readouterr().err
+
+
+def raise_memory_error(*_):
+    raise MemoryError
+
+
 def test_version(capfd):
     assert main_for(group, "scinn-infer", ["--version"]) == 0
     assert capfd.readouterr().out == f"scinn-infer {__version__}\n"
@@ -136,7 +166,7 @@ def test_interruptions_clean_up(number):
         process.stdout.readline()
         process.send_signal(number)
         assert process.wait(timeout=20) == 130
-        assert process.stderr.read() == "program: error: interrupted; no output was written.\n"
+        assert process.stderr.read() == f"program: error: {INTERRUPTED}\n"
 
 
 def test_an_interruption_that_python_drops_comes_again():
