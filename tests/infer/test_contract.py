@@ -10,6 +10,8 @@ import pytest
 
 from scinn_infer import ScinnError
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*cells have no expression")  # of the one among the counts
+
 SCRIPT = """
 import sys, json, numpy, onnxruntime
 session = onnxruntime.InferenceSession(sys.argv[1], providers=["CPUExecutionProvider"])

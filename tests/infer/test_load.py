@@ -19,6 +19,8 @@ from hypothesis import strategies as st
 import scinn_infer
 from scinn_infer import ScinnError
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*cells have no expression")  # of the one among the counts
+
 
 def varint(value: int) -> bytes:
     rest, low = value >> 7, value & 0x7F
