@@ -6,6 +6,7 @@ python benchmarks/fit_cost.py [--quick]
 from __future__ import annotations
 
 import argparse
+import os
 import tempfile
 import time
 from pathlib import Path
@@ -50,6 +51,7 @@ def simulate(path: Path, *, cells: int, genes: int) -> None:
 
 def fit(path: Path, *, threads: int) -> dict[str, Any]:
     """Do what ``scinn-train fit`` does, with a clock at every stage."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command line does
     started = time.perf_counter()
     import scinn_train
     from scinn_train.reading import read_reference
@@ -57,9 +59,10 @@ def fit(path: Path, *, threads: int) -> dict[str, Any]:
     config = scinn_train.Config(threads=threads, device="cpu")
     fit_model = scinn_train.fit  # loads torch
     imported = time.perf_counter()
-    X, genes, _ = read_reference(path)
+    reference = read_reference(path)
+    X = reference.X
     read = time.perf_counter()
-    result = fit_model(X, genes, config=config)
+    result = fit_model(X, reference.genes, config=config)
     fitted = time.perf_counter()
     result.export(path.with_name("model.onnx"))
     exported = time.perf_counter()
