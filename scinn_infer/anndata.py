@@ -126,6 +126,17 @@ def _matrix(adata: anndata.AnnData, layer: str | None, key_added: str) -> tuple[
     if key_added == layer:
         msg = f"key_added is {key_added!r}, the layer that is read; choose another name for the result."
         raise ScinnError(msg)
+    return matrix_of(adata, layer), "adata.X" if layer is None else f"adata.layers[{layer!r}]"
+
+
+def matrix_of(adata: anndata.AnnData, layer: str | None) -> Any:
+    """Return a layer of an AnnData object, or its ``X`` if None (cells × genes).
+
+    Raises
+    ------
+    ScinnError
+        If it is not there; the message lists the layers that are.
+    """
     if layer is not None and layer not in adata.layers:
         listed = ", ".join(adata.layers) or "none"
         msg = f"adata has no layer {layer!r}. Its layers: {listed}."
@@ -134,4 +145,4 @@ def _matrix(adata: anndata.AnnData, layer: str | None, key_added: str) -> tuple[
     if X is None:
         msg = "adata has no X; name the layer that holds the values with layer=."
         raise ScinnError(msg)
-    return X, "adata.X" if layer is None else f"adata.layers[{layer!r}]"
+    return X

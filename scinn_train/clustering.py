@@ -19,7 +19,7 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import silhouette_score
 
 from scinn_infer.progress import track
-from scinn_train.similarity import standardise
+from scinn_train.similarity import nearest_by_pearson, standardise
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,7 +43,6 @@ RESTARTS = 10
 
 _TRIAL_RESTARTS = 2
 _DENSE_BELOW = 2000  # up to this size a dense eigensolver is quick, and never fails to converge
-_BLOCK = 1024
 _SCORED = 1000  # cells on which the silhouette is computed: it compares all pairs
 
 
@@ -75,10 +74,12 @@ class SpectralGraph:
 
 def neighbour_graph(directions: Array, *, neighbours: int = NEIGHBOURS) -> sparse.csr_array:
     """Return the symmetric graph of nearest neighbours with locally scaled Gaussian weights (cells × cells, sparse)."""
-    nearest, distance = _nearest(directions, directions, min(neighbours, len(directions) - 1), skip_self=True)
+    everyone = np.arange(len(directions))
+    count = min(neighbours, len(directions) - 1)
+    nearest, distance = nearest_by_pearson(directions, directions, count, itself=everyone)
     scale = np.maximum(distance[:, -1], np.finfo(np.float32).eps)  # distance to the furthest neighbour
     weight = np.exp(-(distance**2) / (scale[:, None] * scale[nearest]))
-    rows = np.repeat(np.arange(len(directions)), nearest.shape[1])
+    rows = np.repeat(everyone, count)
     graph = sparse.csr_array((weight.ravel(), (rows, nearest.ravel())), shape=(len(directions),) * 2)
     return graph.maximum(graph.T)
 
@@ -143,7 +144,7 @@ def vote(latent: Array, sample: Labels, labels: Labels, *, voters: int = VOTERS)
     if len(sample) == len(latent):
         return labels
     directions = standardise(latent)
-    nearest, _ = _nearest(directions, directions[sample], min(voters, len(sample)), skip_self=False)
+    nearest, _ = nearest_by_pearson(directions, directions[sample], min(voters, len(sample)))
     counts = np.zeros((len(latent), labels.max() + 1), dtype=np.int32)
     for column in range(nearest.shape[1]):
         np.add.at(counts, (np.arange(len(latent)), labels[nearest[:, column]]), 1)
@@ -168,22 +169,3 @@ def _silhouette(directions: Array, labels: Labels) -> float:
     if not 1 < found < len(labels):
         return -1.0
     return float(silhouette_score(directions, labels, metric="cosine"))
-
-
-def _nearest(
-    queries: Array, references: Array, count: int, *, skip_self: bool
-) -> tuple[Labels, npt.NDArray[np.float64]]:
-    """Return each query's nearest references and their Pearson distances, nearest first (queries × count)."""
-    nearest = np.empty((len(queries), count), dtype=np.intp)
-    distance = np.empty((len(queries), count))
-    for start in range(0, len(queries), _BLOCK):
-        rows = np.arange(start, min(start + _BLOCK, len(queries)))
-        block = 1.0 - queries[rows] @ references.T
-        if skip_self:
-            block[np.arange(len(rows)), rows] = np.inf
-        top = np.argpartition(block, count - 1, axis=1)[:, :count]
-        near = np.take_along_axis(block, top, axis=1)
-        order = np.argsort(near, axis=1, kind="stable")
-        nearest[rows] = np.take_along_axis(top, order, axis=1)
-        distance[rows] = np.maximum(np.take_along_axis(near, order, axis=1), 0.0)
-    return nearest, distance

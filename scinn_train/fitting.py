@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
 
+from scinn_infer.anndata import matrix_of
 from scinn_infer.contract import ModelInfo
 from scinn_infer.errors import ScinnError, ScinnWarning
 from scinn_infer.threads import available_threads
@@ -165,7 +166,7 @@ def fit(
         genes = list(X.var_names) if genes is None else genes
         gene_ids = X.var["gene_ids"] if gene_ids is None and "gene_ids" in X.var else gene_ids
         cell_names = list(X.obs_names) if cell_names is None else cell_names
-        X = _expression(X, layer)
+        X = matrix_of(X, layer)
     elif layer is not None:
         msg = f"layer is {layer!r}, but the data is no AnnData and has no layers. Pass the matrix that is meant."
         raise ScinnError(msg)
@@ -227,16 +228,6 @@ def _fit(reference: Reference, *, config: Config, threads: int, progress: bool) 
         _cell_map=cell_map,
         _reference=reference,
     )
-
-
-def _expression(adata: Any, layer: str | None) -> Any:
-    if layer is None:
-        return adata.X
-    if layer not in adata.layers:
-        there = ", ".join(map(repr, adata.layers)) or "none"
-        msg = f"there is no layer {layer!r} in the AnnData; its layers: {there}."
-        raise ScinnError(msg)
-    return adata.layers[layer]
 
 
 def _for_all_cells(values: npt.NDArray[Any], reference: Reference, *, missing: float) -> npt.NDArray[Any]:

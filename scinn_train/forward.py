@@ -8,7 +8,7 @@ import torch
 from torch.nn.functional import layer_norm
 
 from scinn_infer import contract
-from scinn_train.graph import NORM_EPSILON
+from scinn_train.graph import NORM_EPSILON, TINY
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,7 +29,7 @@ def forward(weights: NetworkWeights, expression: torch.Tensor, measured: torch.T
     """
     x, m = expression.double(), measured.double()
     size = _size_factor(weights, x, m)
-    divisor = size.clamp(min=1e-30)
+    divisor = size.clamp(min=TINY)
     standardised = (torch.log1p(x / divisor) - _double(weights.log_mean)) * _double(weights.log_scale) * m
     hidden = standardised @ _double(weights.encoder_weight) + _double(weights.encoder_bias)
     norm_weight, norm_bias = _double(weights.norm_weight), _double(weights.norm_bias)
@@ -52,7 +52,7 @@ def _size_factor(weights: NetworkWeights, x: torch.Tensor, m: torch.Tensor) -> t
     depth = x.sum(dim=1, keepdim=True)
     if weights.target_depth is None:
         return (depth > 0).double()
-    return depth / ((_double(weights.depth_share) * m).sum() * weights.target_depth).clamp(min=1e-30)
+    return depth / ((_double(weights.depth_share) * m).sum() * weights.target_depth).clamp(min=TINY)
 
 
 def _double(array: npt.NDArray[np.float32]) -> torch.Tensor:

@@ -60,16 +60,10 @@ class Similarity:
         count = min(count, len(among) - 1)
         if cells > EXACT_BELOW:
             return _approximate_neighbours(self.directions, among, count, seed)
-        candidates = self.directions[among]
-        nearest = np.empty((cells, count), dtype=np.intp)
-        for start in range(0, cells, _BLOCK):
-            rows = np.arange(start, min(start + _BLOCK, cells))
-            similarity = self.directions[rows] @ candidates.T
-            similarity[rows[:, None] == among[None]] = -np.inf
-            top = np.argpartition(-similarity, count - 1, axis=1)[:, :count]
-            order = np.argsort(-np.take_along_axis(similarity, top, axis=1), axis=1, kind="stable")
-            nearest[rows] = among[np.take_along_axis(top, order, axis=1)]
-        return nearest
+        itself = np.full(cells, -1)
+        itself[among] = np.arange(len(among))
+        nearest, _ = nearest_by_pearson(self.directions, self.directions[among], count, itself=itself)
+        return among[nearest]
 
 
 def standardise(latent: Array) -> Array:
@@ -77,6 +71,36 @@ def standardise(latent: Array) -> Array:
     centred = latent - latent.mean(axis=1, keepdims=True)
     length = np.linalg.norm(centred, axis=1, keepdims=True)
     return (centred / np.maximum(length, np.finfo(np.float32).tiny)).astype(np.float32)
+
+
+def nearest_by_pearson(
+    queries: Array, references: Array, count: int, *, itself: Rows | None = None
+) -> tuple[Rows, npt.NDArray[np.float64]]:
+    """Return each query's nearest references and their Pearson distances, the nearest first (queries × count).
+
+    Parameters
+    ----------
+    queries, references
+        Standardised latents (cells × latents).
+    count
+        How many to return for each.
+    itself
+        Where each query is among the references, to be left out; -1 where it is not (queries,). None leaves out none.
+    """
+    nearest = np.empty((len(queries), count), dtype=np.intp)
+    distance = np.empty((len(queries), count))
+    for start in range(0, len(queries), _BLOCK):
+        rows = np.arange(start, min(start + _BLOCK, len(queries)))
+        block = 1.0 - queries[rows] @ references.T
+        if itself is not None:
+            known = np.flatnonzero(itself[rows] >= 0)
+            block[known, itself[rows][known]] = np.inf
+        top = np.argpartition(block, count - 1, axis=1)[:, :count]
+        near = np.take_along_axis(block, top, axis=1)
+        order = np.argsort(near, axis=1, kind="stable")
+        nearest[rows] = np.take_along_axis(top, order, axis=1)
+        distance[rows] = np.maximum(np.take_along_axis(near, order, axis=1), 0.0)
+    return nearest, distance
 
 
 def _approximate_neighbours(directions: Array, among: Rows, count: int, seed: int) -> Rows:
