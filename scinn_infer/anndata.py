@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from scinn_infer._version import __version__
-from scinn_infer.contract import OUTPUT_IMPUTED
 from scinn_infer.errors import ScinnError
+from scinn_infer.policies import KEEP, find_policy
 
 if TYPE_CHECKING:
     import anndata
@@ -17,21 +17,17 @@ if TYPE_CHECKING:
 SHARE_DIGITS = 4
 """Digits of a share that are recorded; more are rounding errors of a sum."""
 
-NOTE = (
-    "Zeros are filled with what the model expects, non-zero values are kept. Filled values are predictions, not "
-    "observations: do statistical tests, of differential expression for one, on the counts as they were."
-)
-
 
 def impute(
     adata: anndata.AnnData,
     model: Model,
     *,
+    policy: str = KEEP,
     layer: str | None = None,
     key_added: str = "scinn",
     copy: bool = False,
 ) -> anndata.AnnData | None:
-    """Fill the zeros of an AnnData object; the result is a new layer.
+    """Impute an AnnData object: fill its zeros, or denoise all of it. The result is a new layer.
 
     ``X``, the genes and the cells stay as they are. The result is dense: cells × genes × 4 bytes, or 8 where the matrix
     is float64. For a file that is too large for memory there is ``scinn-infer apply``.
@@ -42,6 +38,10 @@ def impute(
         The batch, in memory. A view becomes an object of its own, as whenever something is added to one.
     model
         The model to apply, from :func:`scinn_infer.load`.
+    policy
+        ``"keep"``: non-zeros are kept bit for bit; zeros are filled with values that can stand beside these, so that a
+        cell adds up to more than it did. ``"denoise"``: every entry of the genes that the model knows is the model's,
+        those observed too; a cell adds up to about what it did.
     layer
         Where the values are, in the model's unit (``model.info.unit``) and without any logarithm; ``X`` if not given.
     key_added
@@ -58,7 +58,8 @@ def impute(
     Raises
     ------
     ScinnError
-        If there is no such layer, ``adata`` is backed by a file, or :meth:`Model.impute` refuses the values or genes.
+        If there is no such policy or layer, ``adata`` is backed by a file, or :meth:`Model.impute` refuses the values
+        or genes.
 
     Warns
     -----
@@ -66,14 +67,14 @@ def impute(
         As :meth:`Model.impute` does.
     """
     X, source = _matrix(adata, layer, key_added)
-    result = model.impute(X, adata.var_names, source=source, cell_names=adata.obs_names)
+    result = model.impute(X, adata.var_names, policy=policy, source=source, cell_names=adata.obs_names)
     target = adata.copy() if copy else adata
     target.layers[key_added] = result
-    target.uns[key_added] = provenance(model, model.match(adata.var_names), layer=layer)
+    target.uns[key_added] = provenance(model, model.match(adata.var_names), policy=policy, layer=layer)
     return target if copy else None
 
 
-def provenance(model: Model, match: GeneMatch, *, layer: str | None, output: str = OUTPUT_IMPUTED) -> dict[str, Any]:
+def provenance(model: Model, match: GeneMatch, *, policy: str, layer: str | None) -> dict[str, Any]:
     """Return how a result was made, in values that an ``.h5ad`` file can hold.
 
     Parameters
@@ -82,16 +83,17 @@ def provenance(model: Model, match: GeneMatch, *, layer: str | None, output: str
         The model that was applied.
     match
         How it matched the batch's genes.
+    policy
+        Name of the policy.
     layer
         Layer that was read; None for ``X``.
-    output
-        The model's output that was taken.
     """
-    info = model.info
+    info, chosen = model.info, find_policy(policy)
     return {
         "scinn_version": __version__,
-        "output": output,
-        "policy": "non-zero values kept" if output == OUTPUT_IMPUTED else "all values of the model's genes replaced",
+        "policy": policy,
+        "policy_meaning": chosen.meaning,
+        "output": chosen.output_of(info),
         "source": "X" if layer is None else f"layers/{layer}",
         "unit": info.unit,
         "model": {
@@ -108,7 +110,7 @@ def provenance(model: Model, match: GeneMatch, *, layer: str | None, output: str
             "extra": len(match.extra),
             "training_expression_share": round(match.expression_share, SHARE_DIGITS),
         },
-        "note": NOTE,
+        "note": chosen.caution,
     }
 
 

@@ -11,6 +11,7 @@ from scinn_infer.batch import check_sample, open_batch
 from scinn_infer.columns import result_dtype
 from scinn_infer.h5ad import H5adMatrix
 from scinn_infer.h5ad_write import bytes_needed, check_key, write_with_layer
+from scinn_infer.policies import KEEP, find_policy
 from scinn_infer.progress import track
 from scinn_infer.stream import BLOCK
 from scinn_infer.wholefile import check_output, whole_file
@@ -31,6 +32,7 @@ def apply_file(
     path: str | os.PathLike[str],
     output: str | os.PathLike[str],
     *,
+    policy: str = KEEP,
     layer: str | None = None,
     key_added: str = "scinn",
     batch_size: int | None = None,
@@ -38,10 +40,11 @@ def apply_file(
     say: Callable[[str], object] | None = None,
     progress: bool = False,
 ) -> None:
-    """Write a copy of an ``.h5ad`` file with the imputed values as one more layer, in the input's unit and order.
+    """Write a copy of an ``.h5ad`` file with the imputed values as one more layer.
 
-    The layer is dense, float64 where the input is and float32 otherwise. Everything else in the file is kept as it is,
-    and ``uns[key_added]`` says how the layer was made. The output appears when it is whole.
+    The layer is in the input's unit and order and at each cell's own depth; dense, float64 where the input is and
+    float32 otherwise. Everything else in the file is kept as it is, and ``uns[key_added]`` says how the layer was made.
+    The output appears when it is whole.
 
     Parameters
     ----------
@@ -51,6 +54,10 @@ def apply_file(
         The ``.h5ad`` file with the batch, in the model's unit.
     output
         The ``.h5ad`` file to write.
+    policy
+        ``"keep"``: non-zeros are kept bit for bit; zeros are filled with values that can stand beside these, so that a
+        cell adds up to more than it did. ``"denoise"``: every entry of the genes that the model knows is the model's,
+        those observed too; a cell adds up to about what it did.
     layer
         The layer to impute; ``X`` if not given.
     key_added
@@ -67,7 +74,8 @@ def apply_file(
     Raises
     ------
     ScinnError
-        If the input cannot be read or does not fit the model, or the output cannot be written; nothing is written then.
+        If there is no such policy, the input cannot be read or does not fit the model, or the output cannot be written;
+        nothing is written then.
 
     Warns
     -----
@@ -75,6 +83,7 @@ def apply_file(
         If the batch lacks more than 20 % of the model's genes or may be in another unit, or if cells have no expression
         in the model's genes (they stay as they are).
     """
+    find_policy(policy)  # refused before anything is read
     path, output = Path(path), Path(output)
     inputs = [path] if model.path is None else [path, model.path]
     check_output(output, overwrite=overwrite, keep=inputs)
@@ -86,11 +95,11 @@ def apply_file(
             for sentence in _findings(matrix, batch.match):
                 say(sentence)
         batch = replace(batch, unit_checked=check_sample(matrix.sample(), batch))
-        blocks = model.stream(matrix.chunks(batch_size or CELLS_READ), batch)
+        blocks = model.stream(matrix.chunks(batch_size or CELLS_READ), batch, policy=policy)
         values = track(
             (block for _, block in blocks), description="imputing", total=shape[0], size=len, enabled=progress
         )
-        record = provenance(model, batch.match, layer=layer)
+        record = provenance(model, batch.match, policy=policy, layer=layer)
         needs = bytes_needed(path, shape, dtype)
         with whole_file(output, overwrite=overwrite, keep=inputs, needs=needs) as temporary:
             write_with_layer(temporary, path, values, key=key_added, shape=shape, dtype=dtype, provenance=record)

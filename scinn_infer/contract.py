@@ -16,7 +16,7 @@ from scinn_infer.errors import ScinnError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """The format that this version writes, and the newest that it reads."""
 
 OPSET = 17
@@ -26,9 +26,11 @@ INPUT_EXPRESSION = "expression"
 INPUT_MEASURED = "measured"
 OUTPUT_IMPUTED = "imputed"
 OUTPUT_EXPECTED = "expected"
+OUTPUT_DENOISED = "denoised"
 OUTPUT_CLUSTER_PROBABILITY = "cluster_probability"
 OUTPUT_EMBEDDING = "embedding"
-OUTPUTS = (OUTPUT_IMPUTED, OUTPUT_EXPECTED, OUTPUT_CLUSTER_PROBABILITY, OUTPUT_EMBEDDING)
+OUTPUTS = (OUTPUT_IMPUTED, OUTPUT_EXPECTED, OUTPUT_DENOISED, OUTPUT_CLUSTER_PROBABILITY, OUTPUT_EMBEDDING)
+"""Those of the newest format; ``denoised`` came with format 2."""
 
 UNITS = ("counts", "tpm", "fpkm")
 """Units of expression: raw counts (UMI or reads), transcripts per million, fragments per kilobase per million."""
@@ -89,7 +91,7 @@ class ModelInfo:
     gene_ids
         Their Ensembl ids without version, where known (an empty string where not); empty when none is known.
     unit
-        ``"counts"``, ``"tpm"`` or ``"fpkm"``: the unit of ``expression``, ``imputed`` and ``expected``.
+        ``"counts"``, ``"tpm"`` or ``"fpkm"``: the unit of ``expression``, ``imputed``, ``expected`` and ``denoised``.
     clusters
         Number of columns of ``cluster_probability``.
     training_data
@@ -98,6 +100,10 @@ class ModelInfo:
         How the model was trained: configuration, seed, versions.
     quality
         Quality measured on cells held out of the training, name to number.
+    capture_efficiency
+        Share of a cell's molecules that the model takes to have been captured, between 0 and 1: it decides how
+        ``imputed`` and ``denoised`` follow from ``expected``. None where the first is ``expected`` at the zeros and the
+        second ``expected`` itself, as in format 1.
     tissue, species, licence
         Free text; empty when not stated.
     format
@@ -111,6 +117,7 @@ class ModelInfo:
     gene_ids: tuple[str, ...] = ()
     training: dict[str, Any] = field(default_factory=dict)
     quality: dict[str, float] = field(default_factory=dict)
+    capture_efficiency: float | None = None
     tissue: str = ""
     species: str = ""
     licence: str = ""
@@ -147,6 +154,7 @@ class ModelInfo:
                 gene_ids=_strings(metadata, "gene_ids", "[]"),
                 training=_dict(metadata, "training"),
                 quality=_dict(metadata, "quality"),
+                capture_efficiency=_share(_parse(metadata.get(_PREFIX + "capture_efficiency", "null"))),
                 tissue=metadata.get(_PREFIX + "tissue", ""),
                 species=metadata.get(_PREFIX + "species", ""),
                 licence=metadata.get(_PREFIX + "licence", ""),
@@ -229,6 +237,16 @@ def _number(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         msg = f"{str(value)[:20]!r} is not a finite number"
         raise TypeError(msg)
+    return float(value)
+
+
+def _share(value: Any) -> float | None:
+    """Return a number between 0 and 1, both left out, or None."""
+    if value is None:
+        return None
+    if not 0 < _number(value) < 1:
+        msg = f"{value} is not between 0 and 1"
+        raise ValueError(msg)
     return float(value)
 
 

@@ -11,10 +11,12 @@ import numpy as np
 
 from scinn_infer.batch import as_rows, check_sample, open_batch, sample_rows
 from scinn_infer.columns import result_dtype
-from scinn_infer.contract import INPUT_EXPRESSION, INPUT_MEASURED, OUTPUT_EXPECTED, OUTPUT_IMPUTED, OUTPUTS
+from scinn_infer.contract import INPUT_EXPRESSION, INPUT_MEASURED, OUTPUT_DENOISED, OUTPUT_EXPECTED, OUTPUT_IMPUTED
 from scinn_infer.errors import ScinnError
+from scinn_infer.formats import outputs_of
 from scinn_infer.genes import GeneMatch, match_genes
 from scinn_infer.onnxfile import MAXIMUM_BYTES, check_onnx
+from scinn_infer.policies import KEEP, find_policy
 from scinn_infer.session import DEFAULT_PROVIDERS, Session, check_providers
 from scinn_infer.stream import BLOCK, impute_stream
 from scinn_infer.threads import available_threads
@@ -28,8 +30,8 @@ if TYPE_CHECKING:
     from scinn_infer.batch import Batch
     from scinn_infer.checks import Matrix
 
-GENE_OUTPUTS = (OUTPUT_IMPUTED, OUTPUT_EXPECTED)
-"""The outputs with a column for each gene: those that a batch can be filled from."""
+GENE_OUTPUTS = (OUTPUT_IMPUTED, OUTPUT_EXPECTED, OUTPUT_DENOISED)
+"""The outputs with a column for each gene."""
 
 
 def load(
@@ -68,7 +70,7 @@ def load(
 
 
 class Model:
-    """A trained model: fills the zeros of new cells of its tissue. Made by :func:`load`.
+    """A trained model: imputes new cells of its tissue. Made by :func:`load`.
 
     Can be pickled, by its path where it was loaded from one, and used after a fork. Threads may share it.
 
@@ -134,12 +136,12 @@ class Model:
         X: Matrix,
         genes: Sequence[str],
         *,
-        output: str = OUTPUT_IMPUTED,
+        policy: str = KEEP,
         batch_size: int | None = None,
         source: str = "X",
         cell_names: Sequence[str] | None = None,
     ) -> npt.NDArray[np.floating[Any]]:
-        """Fill the zeros of a batch.
+        """Impute a batch: fill its zeros, or denoise all of it.
 
         Takes and returns values in the model's unit (``info.unit``) and at each cell's own depth: no normalisation, no
         logarithm, in or out.
@@ -152,9 +154,11 @@ class Model:
         genes
             Names of its columns, in any order. Genes of the model that are not among them are treated as unknown,
             genes that the model does not know are returned as they are.
-        output
-            ``"imputed"``: zeros filled, non-zeros as they are. ``"expected"``: what the network expects at every entry
-            of the genes that it knows, non-zeros included.
+        policy
+            ``"keep"``: non-zeros come back bit for bit; zeros are filled with values that can stand beside these, so
+            that a cell adds up to more than it did. ``"denoise"``: every entry of the genes that the model knows is
+            the model's, those observed too; what was counted is weighed with what is expected, so that a cell adds up
+            to about what it did.
         batch_size
             Number of cells to take at a time; it changes neither the result nor, from 96 on, the speed.
         source
@@ -165,8 +169,8 @@ class Model:
         Returns
         -------
         numpy.ndarray
-            The result (cells × genes), dense, in the caller's order; float64 where X is, float32 otherwise. Non-zeros
-            are bit for bit those of X.
+            The result (cells × genes), finite and nowhere negative, dense, in the caller's order; float64 where X is,
+            float32 otherwise.
 
         Raises
         ------
@@ -185,7 +189,7 @@ class Model:
             msg = f"{source} is of type {type(X).__name__}; pass a numpy array or scipy sparse matrix, cells × genes."
             raise ScinnError(msg)
         blocks = self.impute_chunks(
-            X, genes, output=output, batch_size=batch_size, source=source, cell_names=cell_names
+            X, genes, policy=policy, batch_size=batch_size, source=source, cell_names=cell_names
         )
         result = np.empty(X.shape, dtype=result_dtype(X.dtype))
         for start, block in blocks:
@@ -197,19 +201,19 @@ class Model:
         X: Matrix | Iterable[Matrix],
         genes: Sequence[str],
         *,
-        output: str = OUTPUT_IMPUTED,
+        policy: str = KEEP,
         batch_size: int | None = None,
         source: str = "X",
         cell_names: Sequence[str] | None = None,
     ) -> Iterator[tuple[int, npt.NDArray[np.floating[Any]]]]:
-        """Fill the zeros of a batch some cells at a time, in memory bounded by them.
+        """Impute a batch some cells at a time, in memory bounded by them.
 
         Parameters
         ----------
         X
             As :meth:`impute` takes it; or an iterable of such matrices, the rows of the batch in order, cut in any way.
             Each has to be a matrix of its own: rows may wait for those of the next.
-        genes, output, source, cell_names
+        genes, policy, source, cell_names
             As for :meth:`impute`.
         batch_size
             Number of cells to yield at a time; 96, the fastest, if not given. It does not change the values.
@@ -230,13 +234,13 @@ class Model:
         """
         batch = open_batch(self.info, genes, source=source, cell_names=cell_names)
         if not hasattr(X, "shape"):
-            return self.stream(X, batch, output=output, batch_size=batch_size)
+            return self.stream(X, batch, policy=policy, batch_size=batch_size)
         rows = as_rows(X, batch)
         batch = replace(batch, unit_checked=check_sample(sample_rows(rows), batch))
-        return self.stream([rows], batch, output=output, batch_size=batch_size)
+        return self.stream([rows], batch, policy=policy, batch_size=batch_size)
 
     def stream(
-        self, chunks: Iterable[Matrix], batch: Batch, *, output: str = OUTPUT_IMPUTED, batch_size: int | None = None
+        self, chunks: Iterable[Matrix], batch: Batch, *, policy: str = KEEP, batch_size: int | None = None
     ) -> Iterator[tuple[int, npt.NDArray[np.floating[Any]]]]:
         """Do what :meth:`impute_chunks` does once the genes, and perhaps the unit, have been looked at.
 
@@ -246,7 +250,7 @@ class Model:
             The rows of the batch in order, cut in any way (cells × genes), in the model's unit.
         batch
             What was found out about it, from :func:`scinn_infer.batch.open_batch`.
-        output, batch_size
+        policy, batch_size
             As for :meth:`impute_chunks`, as is what it yields.
 
         Raises
@@ -254,9 +258,8 @@ class Model:
         ScinnError
             As :meth:`impute_chunks`.
         """
-        if output not in GENE_OUTPUTS:
-            msg = f"output is {output!r}; it is {OUTPUT_IMPUTED!r} or {OUTPUT_EXPECTED!r}."
-            raise ScinnError(msg)
+        chosen = find_policy(policy)
+        output = chosen.output_of(self.info)
         if batch_size is not None and batch_size < 1:
             msg = f"batch_size is {batch_size}; at least 1 cell is needed."
             raise ScinnError(msg)
@@ -264,7 +267,9 @@ class Model:
         def network(expression: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
             return self.run(expression, batch.match.measured, outputs=(output,))[output]
 
-        return impute_stream(chunks, batch, network, output=output, batch_size=batch_size or BLOCK)
+        return impute_stream(
+            chunks, batch, network, keep_nonzeros=chosen.keeps_nonzeros, batch_size=batch_size or BLOCK
+        )
 
     def run(
         self,
@@ -282,7 +287,8 @@ class Model:
         measured
             0 for each gene that the batch lacks, otherwise 1 (model genes,); all 1 if not given.
         outputs
-            Names of the outputs to compute: ``"imputed"``, ``"expected"`` (cells × model genes, in the model's unit),
+            Names of the outputs to compute: ``"imputed"``, ``"expected"`` and, in files from format 2 on,
+            ``"denoised"`` (cells × model genes, in the model's unit and at each cell's own depth),
             ``"cluster_probability"`` (cells × clusters), ``"embedding"`` (cells × d).
 
         Raises
@@ -290,9 +296,9 @@ class Model:
         ScinnError
             If an array has the wrong shape, or there is no such output.
         """
-        unknown = [name for name in outputs if name not in OUTPUTS]
-        if unknown or not outputs:
-            msg = f"outputs is {list(outputs)}; choose from {', '.join(OUTPUTS)}."
+        there = outputs_of(self.info)
+        if not outputs or not set(outputs) <= set(there):
+            msg = f"outputs is {list(outputs)}; choose from {', '.join(there)}."
             raise ScinnError(msg)
         genes = len(self.genes)
         inputs = {INPUT_EXPRESSION: _float32(expression, INPUT_EXPRESSION, (None, genes))}

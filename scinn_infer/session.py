@@ -17,11 +17,10 @@ from scinn_infer.contract import (
     INPUT_MEASURED,
     OUTPUT_CLUSTER_PROBABILITY,
     OUTPUT_EMBEDDING,
-    OUTPUT_EXPECTED,
-    OUTPUT_IMPUTED,
     ModelInfo,
 )
 from scinn_infer.errors import ScinnError
+from scinn_infer.formats import outputs_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -158,13 +157,12 @@ def _check_contract(session: Any, info: ModelInfo, source: str) -> None:
     inputs = {node.name: node for node in session.get_inputs()}
     defaults = {node.name: node for node in session.get_overridable_initializers()}
     outputs = {node.name: node for node in session.get_outputs()}
+    widths = {OUTPUT_CLUSTER_PROBABILITY: info.clusters, OUTPUT_EMBEDDING: None}
+    mismatches = (_mismatch(outputs.get(name), name, widths.get(name, genes)) for name in outputs_of(info))
     problem = (
         _mismatch(inputs.pop(INPUT_EXPRESSION, None), INPUT_EXPRESSION, genes)
         or _mismatch(defaults.get(INPUT_MEASURED), INPUT_MEASURED, genes, by_cell=False)
-        or _mismatch(outputs.get(OUTPUT_IMPUTED), OUTPUT_IMPUTED, genes)
-        or _mismatch(outputs.get(OUTPUT_EXPECTED), OUTPUT_EXPECTED, genes)
-        or _mismatch(outputs.get(OUTPUT_CLUSTER_PROBABILITY), OUTPUT_CLUSTER_PROBABILITY, info.clusters)
-        or _mismatch(outputs.get(OUTPUT_EMBEDDING), OUTPUT_EMBEDDING, None)
+        or next(filter(None, mismatches), "")
         or (f"it asks for {next(iter(inputs))!r} as well" if inputs else "")
     )
     if problem:

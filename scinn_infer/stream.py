@@ -17,7 +17,6 @@ from scipy import sparse
 from scinn_infer.batch import as_rows, tell_empty_cells
 from scinn_infer.checks import LARGEST_VALUE, cell_label, check_chunk, check_exact, check_unit, stored_values
 from scinn_infer.columns import GeneColumns
-from scinn_infer.contract import OUTPUT_IMPUTED
 from scinn_infer.errors import ScinnError, ScinnWarning
 
 if TYPE_CHECKING:
@@ -37,7 +36,7 @@ the 4, 6, 8, 12 or 16 rows that matrix products take together on today's process
 
 
 def impute_stream(
-    chunks: Iterable[Matrix], batch: Batch, network: Network, *, output: str, batch_size: int
+    chunks: Iterable[Matrix], batch: Batch, network: Network, *, keep_nonzeros: bool, batch_size: int
 ) -> Iterator[tuple[int, npt.NDArray[np.floating[Any]]]]:
     """Yield the result of a batch some rows at a time, with the position of the first of them.
 
@@ -49,8 +48,8 @@ def impute_stream(
         What is known of the batch besides.
     network
         Maps ``BLOCK`` rows in the model's unit and gene order to the output (cells × model genes).
-    output
-        Name of the output, which says what becomes of non-zero entries.
+    keep_nonzeros
+        Whether non-zero entries come back as they were, to the last bit.
     batch_size
         Number of rows to yield at a time.
 
@@ -67,7 +66,7 @@ def impute_stream(
     """
     blocks = reblock((as_rows(chunk, batch) for chunk in chunks), BLOCK)
     start = 0
-    for result in reblock(_impute_blocks(blocks, batch, network, output), batch_size):
+    for result in reblock(_impute_blocks(blocks, batch, network, keep_nonzeros=keep_nonzeros), batch_size):
         yield start, result
         start += result.shape[0]
     if start == 0:
@@ -115,7 +114,7 @@ def _checked(blocks: Iterable[Rows], batch: Batch) -> Iterator[tuple[int, Rows]]
 
 
 def _impute_blocks(
-    blocks: Iterable[Rows], batch: Batch, network: Network, output: str
+    blocks: Iterable[Rows], batch: Batch, network: Network, *, keep_nonzeros: bool
 ) -> Iterator[npt.NDArray[np.floating[Any]]]:
     columns = GeneColumns(batch.match)
     expression = np.empty((BLOCK, batch.match.measured.size), dtype=np.float32)
@@ -128,7 +127,7 @@ def _impute_blocks(
         expression[cells:] = 0
         result = network(expression)[:cells]
         _check_result(result, first_cell, batch)
-        yield columns.to_batch(result, block, keep_nonzeros=output == OUTPUT_IMPUTED)
+        yield columns.to_batch(result, block, keep_nonzeros=keep_nonzeros)
     if seen and (sentence := tell_empty_cells(empty, cells=seen, source=batch.source)):
         warnings.warn(sentence, ScinnWarning, stacklevel=2)
 

@@ -1,4 +1,4 @@
-"""``scinn-infer apply``: fill the zeros of a file's cells."""
+"""``scinn-infer apply``: impute a file's cells."""
 
 from __future__ import annotations
 
@@ -6,11 +6,16 @@ from pathlib import Path
 
 import click
 
+from scinn_infer.policies import KEEP, POLICIES
 
-@click.command(short_help="Fill the zeros of new cells, from .h5ad to .h5ad.")
+POLICY_HELP = " ".join(f"{name}: {policy.meaning}." for name, policy in POLICIES.items())
+
+
+@click.command(short_help="Impute new cells, from .h5ad to .h5ad.")
 @click.argument("model", type=click.Path(path_type=Path))
 @click.argument("new", type=click.Path(path_type=Path))
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The .h5ad file to write.")
+@click.option("--policy", type=click.Choice(list(POLICIES)), default=KEEP, show_default=True, help=POLICY_HELP)
 @click.option("--layer", metavar="NAME", help="The layer to impute; X if not given.")
 @click.option("--key-added", metavar="NAME", default="scinn", show_default=True, help="Name of the new layer.")
 @click.option(
@@ -25,6 +30,7 @@ def apply(
     model: Path,
     new: Path,
     output: Path,
+    policy: str,
     layer: str | None,
     key_added: str,
     batch_size: int | None,
@@ -32,11 +38,13 @@ def apply(
     overwrite: bool,
     quiet: bool,
 ) -> None:
-    """Fill the zeros of the cells in the file NEW with what MODEL expects there.
+    """Impute the cells in the file NEW with MODEL: fill their zeros, or denoise all their values (--policy).
 
     The output is a copy of NEW with one more layer (--key-added), dense, in the unit of NEW and at each cell's own
-    depth, and a record of how it was made in uns. Non-zero values are kept bit for bit; so is all else in the file.
-    Memory is bounded by --batch-size, whatever the number of cells; the result does not depend on it.
+    depth, and a record of how it was made in uns; all else in the file is kept as it is. Filled zeros can stand beside
+    the values that are kept, so a cell adds up to more than it did; denoised, it adds up to about what it did. Genes
+    that MODEL does not know stay as they are. Memory is bounded by --batch-size, whatever the number of cells; the
+    result does not depend on it.
 
     The values have to be in the unit that MODEL was trained on, which 'scinn-infer inspect' tells: for counts, the raw
     ones, neither normalised nor log-transformed. They are often kept in a layer: see --layer.
@@ -47,6 +55,7 @@ def apply(
     Example:
       scinn-infer apply tissue.onnx new.h5ad -o imputed.h5ad
       scinn-infer apply tissue.onnx new.h5ad -o imputed.h5ad --layer counts --threads 4
+      scinn-infer apply tissue.onnx new.h5ad -o denoised.h5ad --policy denoise
     """  # noqa: D301 - \b keeps click from filling the lines
     from scinn_infer.apply import apply_file
     from scinn_infer.model import load
@@ -59,6 +68,7 @@ def apply(
         load(model, threads=threads),
         new,
         output,
+        policy=policy,
         layer=layer,
         key_added=key_added,
         batch_size=batch_size,
@@ -66,4 +76,4 @@ def apply(
         say=say,
         progress=not quiet,
     )
-    say(f"Wrote {output}: the imputed values are in layers[{key_added!r}].")
+    say(f"Wrote {output}: the imputed values are in layers[{key_added!r}]; {POLICIES[policy].meaning}.")

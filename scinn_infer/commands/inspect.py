@@ -45,6 +45,7 @@ def _sections(info: ModelInfo, size: int, sha256: str) -> list[list[tuple[str, s
         ("species", info.species or "not stated"),
         ("licence", info.licence or "not stated"),
         ("unit", f"{info.unit}, for input and output alike"),
+        ("capture efficiency", _captured(info.capture_efficiency)),
     ]
     file = [("format", str(info.format)), ("size", decimal(size)), ("SHA-256", sha256)]
     training = [(_name(key), _text(value)) for key, value in info.training.items()]
@@ -71,6 +72,14 @@ def _training_data(info: ModelInfo) -> list[tuple[str, str]]:
         ("zeros", f"{data.zero_fraction:.1%}"),
         ("matrix SHA-256", data.sha256 or "not stated"),
     ]
+
+
+def _captured(efficiency: float | None) -> str:
+    if efficiency is None:
+        return "not taken into account: zeros are filled with the expression that the model expects"
+    return (
+        f"{efficiency:.3g}: of every 100 RNA molecules in a cell about {100 * efficiency:.3g} are taken to be counted"
+    )
 
 
 def _spread(spread: Spread) -> str:

@@ -43,6 +43,12 @@ def counts(model) -> np.ndarray:
 
 
 @pytest.fixture(scope="session")
-def imputed(model, counts, genes) -> np.ndarray:
+def results(model, counts, genes) -> dict[str, np.ndarray]:
+    """What the counts become under each policy."""
     with pytest.warns(ScinnWarning, match="1 of 230 cells"):
-        return model.impute(counts, genes)
+        return {policy: model.impute(counts, genes, policy=policy) for policy in ("keep", "denoise")}
+
+
+@pytest.fixture(scope="session")
+def imputed(results) -> np.ndarray:
+    return results["keep"]

@@ -70,8 +70,29 @@ def test_records_how_the_result_was_made(adata, model):
     assert record["genes"]["matched"] == 60
     assert record["genes"]["missing"] == 0
     assert record["genes"]["extra"] == 1
-    assert record["policy"] == "non-zero values kept"
+    assert (record["policy"], record["output"]) == ("keep", "imputed")
+    assert "zeros are filled" in record["policy_meaning"]
+    assert record["note"].startswith("Filled values are predictions")
     assert "statistical tests" in record["note"]
+
+
+def test_denoises_when_asked_to_and_says_so(adata, model, results):
+    before = adata.copy()
+    scinn_infer.impute(adata, model, policy="denoise")
+    layer = adata.to_df("scinn")
+    assert (layer[list(model.genes)].to_numpy() == np.delete(results["denoise"], 3, axis=0)).all()
+    assert (layer["other"].to_numpy() == before.to_df()["other"].to_numpy()).all()
+    assert (adata.X != before.X).nnz == 0
+    record = adata.uns["scinn"]
+    assert (record["policy"], record["output"]) == ("denoise", "denoised")
+    assert "those observed too" in record["policy_meaning"]
+    assert record["note"].startswith("All values in these genes are predictions")
+
+
+def test_refuses_a_policy_that_there_is_not(adata, model):
+    with pytest.raises(ScinnError, match="policy is 'imputed'; it is 'keep' or 'denoise'"):
+        scinn_infer.impute(adata, model, policy="imputed")
+    assert "scinn" not in adata.layers
 
 
 def test_records_shares_without_rounding_errors(adata, model):

@@ -38,17 +38,30 @@ def test_ten_lines_of_onnxruntime_and_numpy_give_the_same(tiny, model, counts, g
 
 
 def test_run_gives_the_outputs_that_are_asked_for(model, counts):
-    results = model.run(counts, outputs=["embedding", "cluster_probability", "expected", "imputed"])
+    results = model.run(counts, outputs=["embedding", "cluster_probability", "denoised", "expected", "imputed"])
     shapes = {name: value.shape for name, value in results.items()}
     assert shapes == {
         "embedding": (230, 5),
         "cluster_probability": (230, 3),
+        "denoised": (230, 60),
         "expected": (230, 60),
         "imputed": (230, 60),
     }
     assert all(value.dtype == np.float32 for value in results.values())
     np.testing.assert_allclose(results["cluster_probability"].sum(axis=1), 1, rtol=1e-5)
-    assert (results["imputed"] == np.where(counts == 0, results["expected"], counts)).all()
+
+
+def test_imputed_and_denoised_follow_from_expected_by_the_formulas_of_the_format(model, counts):
+    captured = model.info.capture_efficiency
+    results = model.run(counts, outputs=["expected", "imputed", "denoised"])
+    expected = results["expected"].astype(np.float64)
+    missed = 1 - captured
+    fill = expected * missed / (1 - missed * np.exp(-expected))
+    seen = counts != 0
+    assert (results["imputed"][seen] == counts[seen]).all()
+    np.testing.assert_allclose(results["imputed"][~seen], fill[~seen], rtol=1e-5)
+    np.testing.assert_allclose(results["denoised"], captured * counts + missed * expected, rtol=1e-5)
+    assert (fill <= expected * missed / captured).all()
 
 
 def test_measured_is_all_ones_unless_given(model, counts):
@@ -63,7 +76,7 @@ def test_measured_is_all_ones_unless_given(model, counts):
         ({"expression": np.zeros((3, 59))}, r"expression is of shape \(3, 59\); it has to be cells × 60"),
         ({"expression": np.zeros(60)}, "expression is of shape"),
         ({"expression": np.zeros((3, 60)), "measured": np.ones(59)}, "measured is of shape"),
-        ({"expression": np.zeros((3, 60)), "outputs": ["hidden"]}, "choose from imputed, expected"),
+        ({"expression": np.zeros((3, 60)), "outputs": ["hidden"]}, "choose from imputed, expected, denoised, cluster"),
         ({"expression": np.zeros((3, 60)), "outputs": []}, "choose from"),
     ],
 )

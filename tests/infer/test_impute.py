@@ -136,38 +136,81 @@ def test_float64_comes_back_to_the_last_bit(model, counts, genes, to):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("to", [np.array, sparse.csr_array])
-def test_expected_revises_what_the_model_knows_and_nothing_else(model, counts, genes, dtype, to):
+def test_denoise_revises_what_the_model_knows_and_nothing_else(model, counts, genes, dtype, to):
     X = np.hstack([counts, counts[:, :1]]).astype(dtype)
-    result = model.impute(to(X), [*genes, "other"], output="expected")
+    result = model.impute(to(X), [*genes, "other"], policy="denoise")
     assert result.dtype == dtype
     np.testing.assert_allclose(
-        result[:, :60], model.run(counts.astype(np.float32), outputs=["expected"])["expected"], 1e-5
+        result[:, :60], model.run(counts.astype(np.float32), outputs=["denoised"])["denoised"], 1e-5
     )
+    assert (result[:, :60][counts != 0] != counts[counts != 0]).mean() > 0.99
     assert (result[:, 60] == X[:, 60]).all()
+    assert (result[3, :60] == 0).all()  # the empty cell
+
+
+@st.composite
+def batches(draw, *, genes):
+    """Cells of any values that counts may have, in some of the model's genes and others, in any order and form."""
+    random = np.random.default_rng(draw(st.integers(0, 2**32)))
+    known = random.choice(genes, draw(st.integers(31, len(genes))), replace=False)
+    names = random.permutation([*known, *(f"other{number}" for number in range(draw(st.integers(0, 20))))])
+    cells = draw(st.integers(1, 100))
+    rate = np.exp(random.normal(draw(st.floats(-3, 6)), draw(st.floats(0, 4)), (cells, len(names))))
+    X = random.poisson(rate.clip(0, 2**23)).astype(draw(st.sampled_from([np.int64, np.float32, np.float64])))
+    X[0, list(names).index(known[0])] = 100  # not all cells are empty
+    if X.dtype != np.int64 and draw(st.booleans()):  # corrected counts
+        X *= random.uniform(0.3, 3, X.shape)
+        X[0, list(names).index(known[0])] = 100.5
+    return X, list(names), draw(st.sampled_from([np.array, np.asfortranarray, sparse.csr_array, sparse.csc_matrix]))
 
 
 @settings(deadline=None, derandomize=True)
-@given(data=st.data())
-def test_a_cell_depends_on_nothing_but_itself(data, model, counts, genes, imputed):
+@given(data=st.data(), policy=st.sampled_from(["keep", "denoise"]))
+@pytest.mark.filterwarnings("ignore::scinn_infer.ScinnWarning")
+def test_whatever_the_batch_each_policy_does_as_it_says(data, policy, model, genes):
+    X, names, to = data.draw(batches(genes=genes))
+    result = model.impute(to(X), names, policy=policy)
+    seen = X != 0
+    known = np.isin(names, genes)
+    assert result.dtype == (np.float64 if X.dtype == np.float64 else np.float32)
+    assert np.isfinite(result).all()
+    assert (result >= 0).all()
+    assert equal(result[:, ~known], X[:, ~known].astype(result.dtype))
+    if policy == "keep":
+        assert equal(result[seen], X[seen].astype(result.dtype))
+        assert (result[:, known][X[:, known].any(axis=1)] > 0).all()
+        return
+    columns = [model.genes.index(name) for name in np.array(names)[known]]
+    expression = np.zeros((len(X), 60), np.float32)
+    expression[:, columns] = X[:, known]
+    measured = np.isin(np.arange(60), columns)
+    expected = model.run(expression, measured, outputs=["expected"])["expected"][:, columns]
+    captured = model.info.capture_efficiency
+    np.testing.assert_allclose(result[:, known], captured * X[:, known] + (1 - captured) * expected, rtol=1e-5)
+
+
+@settings(deadline=None, derandomize=True)
+@given(data=st.data(), policy=st.sampled_from(["keep", "denoise"]))
+def test_a_cell_depends_on_nothing_but_itself(data, policy, model, counts, genes, results):
     rows = data.draw(st.lists(st.integers(0, len(counts) - 1), min_size=1, max_size=130))
     cuts = sorted(data.draw(st.lists(st.integers(0, len(rows)), max_size=4)))
     batch_size = data.draw(st.sampled_from([None, 1, 7, 95, 96, 97, 200]))
     to = data.draw(st.sampled_from([np.array, sparse.csr_array]))
     assume(set(rows) != {3})  # the empty cell alone is refused
     chunks = [to(part) for part in np.split(counts[rows], cuts)]
-    pieces = list(model.impute_chunks(iter(chunks), genes, batch_size=batch_size))
+    pieces = list(model.impute_chunks(iter(chunks), genes, policy=policy, batch_size=batch_size))
     assert [start for start, _ in pieces] == list(range(0, len(rows), batch_size or 96))
-    assert equal(np.concatenate([block for _, block in pieces]), imputed[rows])
+    assert equal(np.concatenate([block for _, block in pieces]), results[policy][rows])
 
 
 @settings(deadline=None, derandomize=True)
-@given(seed=st.integers(0, 1000))
-def test_estimated_counts_depend_on_their_neighbours_by_less_than_a_millionth(seed, model, counts, genes):
+@given(seed=st.integers(0, 1000), policy=st.sampled_from(["keep", "denoise"]))
+def test_estimated_counts_depend_on_their_neighbours_by_less_than_a_millionth(seed, policy, model, counts, genes):
     random = np.random.default_rng(seed)
     X = (counts[:100] * random.uniform(0.5, 30, (100, 60))).astype(np.float32)
     order = random.permutation(100)
     with pytest.warns(ScinnWarning, match="not whole numbers"):
-        one, other = model.impute(X, genes), model.impute(X[order], genes)
+        one, other = (model.impute(cells, genes, policy=policy) for cells in (X, X[order]))
     np.testing.assert_allclose(other, one[order], rtol=1e-6)
 
 
@@ -307,7 +350,8 @@ def test_names_a_bad_value_in_any_chunk_by_its_place_in_the_whole(model, counts,
 
 
 @pytest.mark.parametrize(
-    ("option", "sentence"), [({"output": "embedding"}, "output is"), ({"batch_size": 0}, "1 cell")]
+    ("option", "sentence"),
+    [({"policy": "expected"}, "policy is 'expected'; it is 'keep' or 'denoise'"), ({"batch_size": 0}, "1 cell")],
 )
 def test_refuses_options_at_once(model, counts, genes, option, sentence):
     with pytest.raises(ScinnError, match=sentence):
@@ -325,7 +369,8 @@ def test_integers_are_exact_up_to_the_limit(model, counts, genes):
     assert model.impute(X, genes)[0, 0] == 2**24
 
 
+@pytest.mark.parametrize("policy", ["keep", "denoise"])
 @pytest.mark.parametrize("threads", [1, 2])
-def test_a_second_run_gives_the_same_bytes(tiny, counts, genes, threads):
-    one, other = (scinn_infer.load(tiny, threads=threads).impute(counts, genes) for _ in range(2))
+def test_a_second_run_gives_the_same_bytes(tiny, counts, genes, threads, policy):
+    one, other = (scinn_infer.load(tiny, threads=threads).impute(counts, genes, policy=policy) for _ in range(2))
     assert equal(one, other)

@@ -133,8 +133,8 @@ BROKEN = {
     "no metadata": (lambda content: content[: graph_of(content)[2]], "scINN|cannot be loaded"),
     "another model": (lambda content: content.replace(b"scinn.format", b"other.format"), "not a scINN model"),
     "later format": (
-        lambda content: content.replace(b"\x0cscinn.format\x12\x011", b"\x0cscinn.format\x12\x012"),
-        "reads formats up to 1",
+        lambda content: content.replace(b"\x0cscinn.format\x12\x012", b"\x0cscinn.format\x12\x013"),
+        "reads formats up to 2",
     ),
     "not text": (
         lambda content: content.replace(b"scinn.tissue\x12\x15none", b"scinn.tissue\x12\x15\xff\xff\xff\xff"),
@@ -146,8 +146,24 @@ BROKEN = {
         "not text",
     ),
     "other output": (lambda content: content.replace(b"imputed", b"Imputed"), "it has no 'imputed'"),
+    "no output of format 2": (lambda content: content.replace(b"denoised", b"Denoised"), "it has no 'denoised'"),
+    "capture efficiency of a half more than all": (
+        lambda content: content.replace(b"capture_efficiency\x12\x040.15", b"capture_efficiency\x12\x041.50"),
+        "1.5 is not between 0 and 1",
+    ),
+    "capture efficiency in words": (
+        lambda content: content.replace(b"capture_efficiency\x12\x040.15", b"capture_efficiency\x12\x04some"),
+        "its metadata is damaged",
+    ),
     "other input": (lambda content: content.replace(b"expression", b"Expression"), "it has no 'expression'"),
 }
+
+
+def test_a_file_without_a_capture_efficiency_has_none(content):
+    unstated = scinn_infer.load(content.replace(b"scinn.capture_efficiency", b"other.capture_efficiency"))
+    assert unstated.info.capture_efficiency is None
+    null = content.replace(b"capture_efficiency\x12\x040.15", b"capture_efficiency\x12\x04null")
+    assert scinn_infer.load(null).info == unstated.info
 
 
 @pytest.mark.parametrize("case", BROKEN)

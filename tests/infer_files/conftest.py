@@ -13,6 +13,7 @@ from scipy import sparse
 import scinn_infer
 
 TINY = Path(__file__).parents[2] / "models" / "tiny.onnx"
+FORMAT_1 = Path(__file__).parents[1] / "infer" / "old_models" / "format_1.onnx"
 GENES = [f"GENE{number}" for number in range(1, 61)]
 
 
@@ -34,6 +35,11 @@ STORAGES = {"csr": sparse.csr_matrix, "csc": sparse.csc_matrix, "dense": np.asar
 @pytest.fixture(scope="session")
 def tiny() -> Path:
     return TINY
+
+
+@pytest.fixture(scope="session")
+def format_1() -> Path:
+    return FORMAT_1
 
 
 @pytest.fixture

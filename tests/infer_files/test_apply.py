@@ -20,7 +20,7 @@ import pytest
 from scipy import sparse
 
 import scinn_infer
-from scinn_infer import csc
+from scinn_infer import ScinnError, csc
 from scinn_infer.apply import apply_file
 from scinn_infer.cli import group, main_for
 
@@ -80,16 +80,17 @@ def contents(folder) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("storage", ["csr", "csc", "dense"])
 @pytest.mark.parametrize("dtype", ["float32", "float64", "int32", "int64"])
+@pytest.mark.parametrize("policy", ["keep", "denoise"])
 def test_gives_what_the_model_gives_in_memory(
-    apply, out, tmp_path, model, make_counts, make_adata, storages, storage, dtype
+    apply, out, tmp_path, model, make_counts, make_adata, storages, storage, dtype, policy
 ):
     X = make_counts(300).astype(dtype)
     make_adata(storages[storage](X)).write_h5ad(tmp_path / "new.h5ad")
-    assert apply(tmp_path / "new.h5ad", "--threads", "1")[0] == 0
+    assert apply(tmp_path / "new.h5ad", "--threads", "1", "--policy", policy)[0] == 0
     result = anndata.read_h5ad(out).layers["scinn"]
     assert result.dtype == ("float64" if dtype == "float64" else "float32")
-    np.testing.assert_array_equal(result, model.impute(X, make_adata(X).var_names))
-    np.testing.assert_array_equal(result[X > 0], X[X > 0])
+    np.testing.assert_array_equal(result, model.impute(X, make_adata(X).var_names, policy=policy))
+    assert (result[X > 0] == X[X > 0]).all() == (policy == "keep")
     assert np.isfinite(result).all()
     assert (result >= 0).all()
 
@@ -133,6 +134,22 @@ def test_records_how_the_layer_was_made(apply, out, new, model):
     record = anndata.read_h5ad(out).uns["scinn"]
     assert record["model"]["sha256"] == model.sha256
     assert (record["source"], record["unit"], int(record["genes"]["matched"])) == ("X", "counts", 60)
+    assert (record["policy"], record["output"]) == ("keep", "imputed")
+    apply(new, "--overwrite", "--policy", "denoise")
+    record = anndata.read_h5ad(out).uns["scinn"]
+    assert (record["policy"], record["output"]) == ("denoise", "denoised")
+    assert "those observed too" in record["policy_meaning"]
+    assert "none is an observation" in record["note"]
+
+
+@pytest.mark.parametrize(("policy", "output"), [("keep", "imputed"), ("denoise", "expected")])
+def test_takes_a_model_of_format_1(apply, out, new, format_1, make_counts, policy, output):
+    assert apply(new, "--threads", "1", "--policy", policy, model=format_1)[0] == 0
+    written = anndata.read_h5ad(out)
+    network = scinn_infer.load(format_1, threads=1).run(make_counts(300), outputs=[output])[output]
+    np.testing.assert_allclose(written.layers["scinn"], network, rtol=1e-5)
+    assert (written.uns["scinn"]["policy"], written.uns["scinn"]["output"]) == (policy, output)
+    assert written.uns["scinn"]["model"]["format"] == 1
 
 
 def test_the_output_can_be_read_without_loading_it(apply, out, new):
@@ -198,7 +215,8 @@ def test_tells_the_gene_match_and_where_the_result_is(apply, new):
     code, said = apply(new)
     assert code == 0
     assert "60 of the model's 60 genes" in said
-    assert "the imputed values are in layers['scinn']" in said
+    assert "the imputed values are in layers['scinn']; non-zero values are kept bit for bit" in said
+    assert "those observed too" in apply(new, "--overwrite", "--policy", "denoise")[1]
 
 
 def test_tells_of_the_pass_that_a_csc_matrix_needs(apply, tmp_path, make_counts, make_adata):
@@ -346,6 +364,15 @@ def test_one_cell_is_enough(apply, out, tmp_path, make_counts, make_adata):
     make_adata(make_counts(1)).write_h5ad(tmp_path / "new.h5ad")
     assert apply(tmp_path / "new.h5ad")[0] == 0
     assert anndata.read_h5ad(out).layers["scinn"].shape == (1, 60)
+
+
+def test_refuses_a_policy_that_there_is_not(apply, new, out, model, tmp_path):
+    code, said = apply(new, "--policy", "expected")
+    assert code == 2
+    assert "'expected' is not one of 'keep', 'denoise'" in said
+    with pytest.raises(ScinnError, match="policy is 'expected'; it is 'keep' or 'denoise'"):
+        apply_file(model, tmp_path / "none.h5ad", out, policy="expected")
+    assert not out.exists()
 
 
 # ---- the output

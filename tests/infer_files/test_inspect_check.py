@@ -65,6 +65,15 @@ def test_inspect_prints_a_table(run, tiny):
     assert digest in "".join(printed.split())
 
 
+def test_inspect_says_what_the_capture_efficiency_is(run, tiny, format_1):
+    printed = " ".join(run("inspect", tiny)[1].split())
+    assert "0.15: of every 100 RNA molecules in a cell about 15 are taken to be counted" in printed
+    assert json.loads(run("inspect", tiny, "--json")[1])["capture_efficiency"] == 0.15
+    printed = " ".join(run("inspect", format_1)[1].split())
+    assert "not taken into account: zeros are filled with the expression that the model expects" in printed
+    assert json.loads(run("inspect", format_1, "--json")[1])["capture_efficiency"] is None
+
+
 def test_inspect_refuses_what_is_no_model(run, new, tmp_path):
     for path in (new, tmp_path / "none.onnx", tmp_path):
         code, printed, said = run("inspect", path)
@@ -188,6 +197,12 @@ def test_check_prints_every_reason(run, tiny, tmp_path, make_adata, make_counts)
     assert (code, said) == (2, "")
     assert printed.count("refused: ") == 2
     assert printed.endswith("Verdict: refused.\n")
+
+
+def test_check_takes_a_model_of_format_1(run, format_1, new):
+    code, printed, said = run("check", format_1, new)
+    assert (code, said) == (0, "")
+    assert printed.endswith("Verdict: fits.\n")
 
 
 def test_check_reads_a_layer(check, make_adata, make_counts):
