@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-HIDDEN, BOTTLENECK, EMBEDDING, CLUSTERS = 128, 64, 32, 10
+COMPONENTS, HIDDEN, BOTTLENECK, EMBEDDING, CLUSTERS = 20, 128, 64, 32, 10
 """Widths of the networks that ``scinn-train fit`` makes."""
 
 MEAN_SHAPE, MEAN_COUNT = 0.45, 0.3
@@ -46,7 +46,8 @@ def random_model(genes: int) -> bytes:
         target_depth=float(mean.sum()),
         log_mean=np.log1p(mean).astype(np.float32),
         log_scale=np.ones(genes, dtype=np.float32),
-        encoder_weight=weight(genes, HIDDEN),
+        components=weight(genes, COMPONENTS),
+        encoder_weight=weight(COMPONENTS, HIDDEN),
         encoder_bias=bias(HIDDEN),
         norm_weight=np.ones(HIDDEN, dtype=np.float32),
         norm_bias=bias(HIDDEN),

@@ -16,7 +16,7 @@ import numpy as np
 from scinn_infer import contract
 from scinn_train.graph import NetworkWeights, build
 
-GENES, HIDDEN, BOTTLENECK, EMBEDDING, CLUSTERS = 60, 12, 8, 5, 3
+GENES, COMPONENTS, HIDDEN, BOTTLENECK, EMBEDDING, CLUSTERS = 60, 6, 12, 8, 5, 3
 
 
 def tiny_model(unit: str = "counts") -> bytes:
@@ -32,7 +32,8 @@ def tiny_model(unit: str = "counts") -> bytes:
         target_depth=float(gene_mean.sum()) if unit == "counts" else None,
         log_mean=np.log1p(gene_mean).astype(np.float32),
         log_scale=(1 / np.sqrt(gene_mean + 0.1)).astype(np.float32),
-        encoder_weight=weight(GENES, HIDDEN),
+        components=weight(GENES, COMPONENTS),
+        encoder_weight=weight(COMPONENTS, HIDDEN),
         encoder_bias=weight(HIDDEN),
         norm_weight=1 + weight(HIDDEN),
         norm_bias=weight(HIDDEN),
@@ -44,6 +45,7 @@ def tiny_model(unit: str = "counts") -> bytes:
         embedding_bias=weight(EMBEDDING),
         cluster_weight=weight(EMBEDDING, CLUSTERS),
         cluster_bias=weight(CLUSTERS),
+        capture_efficiency=0.15,
     )
     depth = float(gene_mean.sum())
     info = contract.ModelInfo(
@@ -59,6 +61,7 @@ def tiny_model(unit: str = "counts") -> bytes:
             genes_per_cell=contract.Spread(10.0, 20.0, 30.0, 40.0, 50.0),
             gene_mean=tuple(float(f"{value:.6g}") for value in gene_mean),
         ),
+        capture_efficiency=0.15,
         training={"note": "random weights, for tests only"},
         tissue="none (random weights)",
         species="human",

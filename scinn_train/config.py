@@ -12,6 +12,9 @@ from scinn_infer.errors import ScinnError
 DEVICES = ("auto", "cpu", "cuda")
 PRESETS = ("default", "paper")
 
+LEAST_CAPTURE_EFFICIENCY = 0.02
+"""Below, a difference of nearly equal numbers in the model file would lose its last digits."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Module1Config:
@@ -80,6 +83,10 @@ class Module2Config:
 
     Attributes
     ----------
+    components
+        Principal components that the imputation network's first layer projects the genes onto.
+    fixed_components
+        Whether that layer stays as it is; otherwise it is trained from there on.
     hidden, bottleneck
         Widths of the imputation network's two hidden layers.
     embedding
@@ -101,10 +108,16 @@ class Module2Config:
         Share of the cells on which the training is judged and stopped.
     patience
         Evaluations without improvement on the held-out cells before the training stops.
+    capture_efficiency
+        Share of a cell's molecules that are taken to have been counted (``scinn_train.capture``), from 0.02 to below
+        1; None fills zeros with the expected expression as it is. It has a meaning for counts only: for TPM and FPKM,
+        whose one is not one molecule, it is None whatever is said here.
     weights
         Weights of the loss terms.
     """
 
+    components: int = 20
+    fixed_components: bool = True
     hidden: int = 128
     bottleneck: int = 64
     embedding: int = 32
@@ -112,14 +125,22 @@ class Module2Config:
     entry_dropout: float = 0.2
     gene_dropout: float = 0.5
     batch_size: int = 128
-    epochs: int = 60
-    fewest_steps: int = 1000
+    epochs: int = 30
+    fewest_steps: int = 400
     most_steps: int = 6000
-    learning_rate: float = 1e-3
+    learning_rate: float = 2e-3
     weight_decay: float = 1e-4
     held_out: float = 0.1
     patience: int = 10
+    capture_efficiency: float | None = 0.15
     weights: LossWeights = field(default_factory=LossWeights)
+
+    def __post_init__(self) -> None:
+        _check(
+            self.capture_efficiency is None or LEAST_CAPTURE_EFFICIENCY <= self.capture_efficiency < 1,
+            f"capture_efficiency is {self.capture_efficiency}; it must be None, or {LEAST_CAPTURE_EFFICIENCY} or more "
+            "and below 1.",
+        )
 
     def batch(self, cells: int) -> int:
         """Return the minibatch size for training on this many cells."""
@@ -200,7 +221,10 @@ class Config:
         if name == "default":
             return cls(**changes)
         published = LossWeights(clusters=1.0, similarity=1.0, neighbourhood=0.0, masked=0.0)
-        paper = cls(module1=Module1Config(whole_ensemble=False), module2=Module2Config(weights=published))
+        paper = cls(
+            module1=Module1Config(whole_ensemble=False),
+            module2=Module2Config(weights=published, capture_efficiency=None),
+        )
         return replace(paper, **changes)
 
 

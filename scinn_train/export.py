@@ -34,7 +34,7 @@ _LARGEST_EXPONENT = 60.0
 
 
 def network_weights(
-    networks: TrainedNetworks, scale: NetworkScale, *, target_depth: float | None
+    networks: TrainedNetworks, scale: NetworkScale, *, target_depth: float | None, capture_efficiency: float | None
 ) -> graph.NetworkWeights:
     """Collect the trained weights, as numpy arrays in the orientation of the exported graph."""
     imputation, quality = networks.imputation, networks.quality
@@ -43,6 +43,7 @@ def network_weights(
         target_depth=target_depth,
         log_mean=scale.log_mean,
         log_scale=scale.log_scale,
+        components=_array(imputation.components),
         encoder_weight=_array(imputation.encoder.weight).T,
         encoder_bias=_array(imputation.encoder.bias),
         norm_weight=_array(imputation.norm.weight),
@@ -55,6 +56,7 @@ def network_weights(
         embedding_bias=_array(quality.embedding.bias),
         cluster_weight=_array(quality.clusters.weight).T,
         cluster_bias=_array(quality.clusters.bias),
+        capture_efficiency=capture_efficiency,
     )
 
 
@@ -129,6 +131,7 @@ def _hold(
     scales = {
         contract.OUTPUT_IMPUTED: np.maximum(reference[contract.OUTPUT_IMPUTED], tiny),
         contract.OUTPUT_EXPECTED: np.maximum(reference[contract.OUTPUT_EXPECTED], tiny),
+        contract.OUTPUT_DENOISED: np.maximum(reference[contract.OUTPUT_DENOISED], tiny),
         contract.OUTPUT_EMBEDDING: np.abs(reference[contract.OUTPUT_EMBEDDING]).max(),
         # The softmax turns the relative error of a logit into an absolute one of the probability.
         contract.OUTPUT_CLUSTER_PROBABILITY: np.maximum(np.abs(logits).max(axis=1, keepdims=True), 1),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     import numpy.typing as npt
+    from scipy import sparse
 
     from scinn_train.graph import NetworkWeights
     from scinn_train.module1 import CellMap
@@ -54,6 +55,8 @@ class Result:
         One entry for each epoch of module 2: the loss by its named terms, on training and on held-out cells.
     best_epoch
         The entry of the history at which the network was kept.
+    cell_map
+        All of what module 1 found, of the cells with any expression: another fit of the same data can begin with it.
     info
         What the model file will say of itself.
     seconds
@@ -66,8 +69,8 @@ class Result:
     best_epoch: int
     info: ModelInfo
     seconds: dict[str, float]
+    cell_map: CellMap
     _weights: NetworkWeights
-    _cell_map: CellMap
     _reference: Reference
 
     @property
@@ -100,7 +103,7 @@ class Result:
         except IndexError as error:
             msg = f"a cell index is out of range: there are {len(position)} cells, counted from 0."
             raise ScinnError(msg) from error
-        values = self._cell_map.similarity.between(first, second)
+        values = self.cell_map.similarity.between(first, second)
         values[first < 0] = np.nan
         values[:, second < 0] = np.nan
         return values
@@ -132,6 +135,7 @@ def fit(
     gene_ids: Sequence[str] | None = None,
     cell_names: Sequence[str] | None = None,
     source: str = "the matrix",
+    cell_map: CellMap | None = None,
     progress: bool = False,
 ) -> Result:
     """Fit scINN on one dataset of a tissue.
@@ -153,6 +157,9 @@ def fit(
         Names of the cells, for messages; taken from an AnnData.
     source
         How messages name the data.
+    cell_map
+        What module 1 found in an earlier fit of the same cells (``Result.cell_map``), to fit module 2 alone, in another
+        configuration; None runs module 1.
     progress
         Whether to show progress bars on a terminal.
 
@@ -180,28 +187,33 @@ def fit(
         msg = f"{source}: {empty} cell(s) have no expression in the model's genes; they are left out of the training."
         warnings.warn(msg, ScinnWarning, stacklevel=2)
     threads = config.threads or available_threads()
-    return _fit(reference, config=config, threads=threads, progress=progress)
+    return _fit(reference, cell_map, config=config, threads=threads, progress=progress)
 
 
-def _fit(reference: Reference, *, config: Config, threads: int, progress: bool) -> Result:
+def _fit(reference: Reference, cell_map: CellMap | None, *, config: Config, threads: int, progress: bool) -> Result:
+    if config.unit != "counts":
+        config = replace(config, module2=replace(config.module2, capture_efficiency=None))
     device = _device(config.device)
     normalisation = Normalisation.from_cells(reference.X, unit=config.unit)
     normalised = normalisation.normalise(reference.X)
     started = time.perf_counter()
-    with _threads(1):  # the networks of module 1 are so small that more threads only wait for each other
-        cell_map = map_cells(
-            log1p(normalised),
-            config=config.module1,
-            clusters=config.clusters,
-            seed=config.seed,
-            device=device,
-            progress=progress,
-        )
+    if cell_map is None:
+        cell_map = _map_cells(normalised, config=config, device=device, progress=progress)
+    elif len(cell_map.clusters) != len(reference.cells):
+        msg = f"the cell map is of {len(cell_map.clusters)} cells, the data has {len(reference.cells)}; fit without it."
+        raise ScinnError(msg)
     mapped = time.perf_counter()
     scale = NetworkScale.from_cells(normalised)
     with _threads(threads):
         networks = train(
-            normalised, cell_map, scale, config=config.module2, seed=config.seed, device=device, progress=progress
+            normalised,
+            normalisation.size_factors(reference.X),
+            cell_map,
+            scale,
+            config=config.module2,
+            seed=config.seed,
+            device=device,
+            progress=progress,
         )
         quality = measure(networks, normalised, config=config.module2, seed=config.seed, device=device)
     trained = time.perf_counter()
@@ -213,6 +225,7 @@ def _fit(reference: Reference, *, config: Config, threads: int, progress: bool) 
         training_data=describe_data(reference.X, genes_before_filter=reference.genes_before, sha256=reference.sha256),
         training=describe_training(config, threads=threads, device=device.type),
         quality=quality,
+        capture_efficiency=config.module2.capture_efficiency,
         tissue=config.tissue,
         species=config.species,
         licence=config.licence,
@@ -224,10 +237,27 @@ def _fit(reference: Reference, *, config: Config, threads: int, progress: bool) 
         best_epoch=networks.best,
         info=info,
         seconds={"module 1": mapped - started, "module 2": trained - mapped},
-        _weights=export.network_weights(networks, scale, target_depth=normalisation.target_depth),
-        _cell_map=cell_map,
+        cell_map=cell_map,
+        _weights=export.network_weights(
+            networks,
+            scale,
+            target_depth=normalisation.target_depth,
+            capture_efficiency=config.module2.capture_efficiency,
+        ),
         _reference=reference,
     )
+
+
+def _map_cells(normalised: sparse.csr_array, *, config: Config, device: torch.device, progress: bool) -> CellMap:
+    with _threads(1):  # the networks of module 1 are so small that more threads only wait for each other
+        return map_cells(
+            log1p(normalised),
+            config=config.module1,
+            clusters=config.clusters,
+            seed=config.seed,
+            device=device,
+            progress=progress,
+        )
 
 
 def _for_all_cells(values: npt.NDArray[Any], reference: Reference, *, missing: float) -> npt.NDArray[Any]:

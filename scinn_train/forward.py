@@ -8,6 +8,7 @@ import torch
 from torch.nn.functional import layer_norm
 
 from scinn_infer import contract
+from scinn_train import capture
 from scinn_train.graph import NORM_EPSILON, TINY
 
 if TYPE_CHECKING:
@@ -31,18 +32,20 @@ def forward(weights: NetworkWeights, expression: torch.Tensor, measured: torch.T
     size = _size_factor(weights, x, m)
     divisor = size.clamp(min=TINY)
     standardised = (torch.log1p(x / divisor) - _double(weights.log_mean)) * _double(weights.log_scale) * m
-    hidden = standardised @ _double(weights.encoder_weight) + _double(weights.encoder_bias)
+    projected = standardised @ _double(weights.components)
+    hidden = projected @ _double(weights.encoder_weight) + _double(weights.encoder_bias)
     norm_weight, norm_bias = _double(weights.norm_weight), _double(weights.norm_bias)
     hidden = torch.tanh(layer_norm(hidden, hidden.shape[1:], norm_weight, norm_bias, NORM_EPSILON))
     hidden = torch.tanh(hidden @ _double(weights.hidden_weight) + _double(weights.hidden_bias))
     expected = torch.exp(hidden @ _double(weights.decoder_weight) + _double(weights.decoder_bias)) * size
-    imputed = torch.where(x == 0, expected, x)
+    imputed = torch.where(x == 0, capture.fill(expected, weights.capture_efficiency), x)
     centred = (torch.log1p(imputed / divisor) - _double(weights.log_mean)) * _double(weights.log_scale)
     embedding = centred @ _double(weights.embedding_weight) + _double(weights.embedding_bias)
     probability = torch.softmax(embedding @ _double(weights.cluster_weight) + _double(weights.cluster_bias), dim=1)
     return {
         contract.OUTPUT_IMPUTED: imputed,
         contract.OUTPUT_EXPECTED: expected,
+        contract.OUTPUT_DENOISED: capture.denoise(x, expected, weights.capture_efficiency),
         contract.OUTPUT_CLUSTER_PROBABILITY: probability,
         contract.OUTPUT_EMBEDDING: embedding,
     }

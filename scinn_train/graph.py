@@ -42,8 +42,10 @@ class NetworkWeights:
         Depth that every cell is brought to, or None where the unit is normalised already (TPM, FPKM).
     log_mean, log_scale
         Standardisation of the logarithmic expression (genes,): ``(log(1 + x) - log_mean) * log_scale``.
+    components
+        Directions that the first layer projects onto (genes × components).
     encoder_weight, encoder_bias
-        Genes to the first hidden layer (genes × hidden), (hidden,).
+        Components to the first hidden layer (components × hidden), (hidden,).
     norm_weight, norm_bias
         Scale and shift of the layer normalisation of the first hidden layer (hidden,), (hidden,).
     hidden_weight, hidden_bias
@@ -54,12 +56,15 @@ class NetworkWeights:
         Quality network: standardised imputed log expression to the embedding (genes × d), (d,).
     cluster_weight, cluster_bias
         Quality network: embedding to cluster logits (d × clusters), (clusters,).
+    capture_efficiency
+        Share of a cell's molecules that were captured (``scinn_train.capture``); None for none of its corrections.
     """
 
     depth_share: Array
     target_depth: float | None
     log_mean: Array
     log_scale: Array
+    components: Array
     encoder_weight: Array
     encoder_bias: Array
     norm_weight: Array
@@ -72,6 +77,7 @@ class NetworkWeights:
     embedding_bias: Array
     cluster_weight: Array
     cluster_bias: Array
+    capture_efficiency: float | None = None
 
 
 def build(weights: NetworkWeights, info: contract.ModelInfo) -> onnx.ModelProto:
@@ -133,13 +139,14 @@ def _size_factor(graph: _Graph, weights: NetworkWeights) -> str:
 
 
 def _imputation_network(graph: _Graph, weights: NetworkWeights, log_expression: str, size: str) -> None:
-    """f_I: the expected expression of every gene, put where the input is zero."""
+    """f_I: the expected expression of every gene, and what follows from it for zeros and for all entries."""
     # The scale is folded into the weights, the mean is not: taking it off first keeps the sum over genes accurate. A
     # missing gene, of which neither value nor mean is counted, then stands at its mean: unknown.
     mean = graph.node("Mul", contract.INPUT_MEASURED, graph.constant("log_mean", weights.log_mean))
-    encoder = graph.constant("encoder_weight", weights.encoder_weight * weights.log_scale[:, None])
-    centred = graph.node("Sub", log_expression, mean)
-    hidden = graph.node("Gemm", centred, encoder, graph.constant("encoder_bias", weights.encoder_bias))
+    components = graph.constant("components", weights.components * weights.log_scale[:, None])
+    projected = graph.node("MatMul", graph.node("Sub", log_expression, mean), components)
+    encoder = graph.constant("encoder_weight", weights.encoder_weight)
+    hidden = graph.node("Gemm", projected, encoder, graph.constant("encoder_bias", weights.encoder_bias))
     norm_weight = graph.constant("norm_weight", weights.norm_weight)
     norm_bias = graph.constant("norm_bias", weights.norm_bias)
     hidden = graph.node("LayerNormalization", hidden, norm_weight, norm_bias, epsilon=NORM_EPSILON, axis=-1)
@@ -151,8 +158,28 @@ def _imputation_network(graph: _Graph, weights: NetworkWeights, log_expression: 
     decoder = graph.constant("decoder_weight", weights.decoder_weight)
     log_rate = graph.node("Gemm", hidden, decoder, graph.constant("decoder_bias", weights.decoder_bias))
     graph.node("Mul", graph.node("Exp", log_rate), size, name=contract.OUTPUT_EXPECTED)
-    dropout = graph.node("Equal", contract.INPUT_EXPRESSION, graph.scalar(0.0))
-    graph.node("Where", dropout, contract.OUTPUT_EXPECTED, contract.INPUT_EXPRESSION, name=contract.OUTPUT_IMPUTED)
+    _captured(graph, weights.capture_efficiency)
+
+
+def _captured(graph: _Graph, efficiency: float | None) -> None:
+    """Turn the expected expression into the value of a zero that is filled, and of an entry that is denoised.
+
+    The formulas, and why, are those of ``scinn_train.capture``.
+    """
+    expected, observed = contract.OUTPUT_EXPECTED, contract.INPUT_EXPRESSION
+    dropout = graph.node("Equal", observed, graph.scalar(0.0))
+    if efficiency is None:
+        graph.node("Where", dropout, expected, observed, name=contract.OUTPUT_IMPUTED)
+        graph.node("Identity", expected, name=contract.OUTPUT_DENOISED)
+        return
+    missed = 1 - efficiency
+    nothing_seen = graph.node("Exp", graph.node("Neg", expected))
+    divisor = graph.node("Sub", graph.constant("one_over_missed", np.float32(1 / missed)), nothing_seen)
+    fill = graph.node("Div", expected, divisor)
+    graph.node("Where", dropout, fill, observed, name=contract.OUTPUT_IMPUTED)
+    seen = graph.node("Mul", observed, graph.constant("captured", np.float32(efficiency)))
+    unseen = graph.node("Mul", expected, graph.constant("missed", np.float32(missed)))
+    graph.node("Add", seen, unseen, name=contract.OUTPUT_DENOISED)
 
 
 def _quality_network(graph: _Graph, weights: NetworkWeights, divisor: str) -> None:
@@ -174,6 +201,7 @@ def _model(graph: _Graph, info: contract.ModelInfo, weights: NetworkWeights) -> 
     widths = {
         contract.OUTPUT_IMPUTED: genes,
         contract.OUTPUT_EXPECTED: genes,
+        contract.OUTPUT_DENOISED: genes,
         contract.OUTPUT_CLUSTER_PROBABILITY: weights.cluster_bias.size,
         contract.OUTPUT_EMBEDDING: weights.embedding_bias.size,
     }

@@ -43,18 +43,18 @@ def similarity(embedding: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
 
 
 def neighbourhood(imputation: Imputation, expression: torch.Tensor) -> torch.Tensor:
-    """Distillation of the module-1 neighbourhood: deviance of the expected expression from its mean.
+    """Distillation of the module-1 neighbourhood: how unlikely its mean is under the expected expression.
 
     Parameters
     ----------
     expression
         Mean linear normalised expression over each cell's nearest cells in module 1 (cells × genes).
     """
-    return deviance(imputation, expression).mean()
+    return unlikelihood(imputation, expression).mean()
 
 
 def masked(imputation: Imputation, expression: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
-    """Reconstruction of the cell's own entries that were hidden from the network, zeros among them: deviance.
+    """Reconstruction of the cell's own entries that were hidden from the network, zeros among them.
 
     Parameters
     ----------
@@ -64,21 +64,25 @@ def masked(imputation: Imputation, expression: torch.Tensor, seen: torch.Tensor)
         0 at the hidden entries, 1 elsewhere (cells × genes).
     """
     hidden = 1 - seen
-    return (deviance(imputation, expression) * hidden).sum() / hidden.sum().clamp(min=1)
+    return (unlikelihood(imputation, expression) * hidden).sum() / hidden.sum().clamp(min=1)
+
+
+def unlikelihood(imputation: Imputation, value: torch.Tensor) -> torch.Tensor:
+    """Negative log-likelihood of values, entry by entry: negative binomial with dispersion 1, up to a constant.
+
+    ln(1 + m) + x ln(1 + 1 / m), with m what is expected. Whatever the distribution, it is lowest at the mean: of
+    expression, not of logarithms. A small value counts as under a Poisson loss, a large one by its ratio to what is
+    expected, so that read counts and TPM, whose large values vary more than a Poisson's, do not drown everything else.
+    """
+    return imputation.log_expected + value * imputation.log_inverse
 
 
 def deviance(imputation: Imputation, value: torch.Tensor) -> torch.Tensor:
-    """Negative binomial deviance (halved, dispersion 1) of values from what is expected, entry by entry.
-
-    Zero where they are equal. Whatever the distribution, it is lowest at the mean: of expression, not of logarithms.
-    A small value counts as under a Poisson loss, a large one by its ratio to what is expected, so that read counts and
-    TPM, whose large values vary more than a Poisson's, do not drown everything else. With ``a`` the logarithm of the
-    expected value and dispersion 1, ln(1 + exp(a)) is the network's own ``log_expected``.
-    """
+    """Negative binomial deviance (halved, dispersion 1): the unlikelihood less that of the value itself."""
     # Written in differences that stay small: for a large value its own terms would drown them in rounding.
     above = imputation.log_expected - torch.log1p(value)
     inverse = torch.where(value > 0, 1 / value.clamp(min=1e-30), 0.0)
-    return above + value * (nn.functional.softplus(-imputation.log_rate) - torch.log1p(inverse))
+    return above + value * (imputation.log_inverse - torch.log1p(inverse))
 
 
 def pearson(rows: torch.Tensor) -> torch.Tensor:

@@ -7,16 +7,26 @@ matrix itself, not from the cleverness of their reader (paper, section on module
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
+from scinn_train import capture
+
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from scinn_train.scale import NetworkScale
 
+    Array = npt.NDArray[np.float32]
 
-class Imputation(NamedTuple):
+
+@dataclass(frozen=True)
+class Imputation:
     """What the imputation sub-network says of a minibatch.
 
     Attributes
@@ -30,19 +40,35 @@ class Imputation(NamedTuple):
     log_expression: torch.Tensor
     log_rate: torch.Tensor
 
-    @property
+    @cached_property
     def log_expected(self) -> torch.Tensor:
         """ln(1 + expected normalised expression) (cells × genes): softplus, since ln(1 + exp(a)) is just that."""
         return nn.functional.softplus(self.log_rate)
 
-    @property
-    def log_imputed(self) -> torch.Tensor:
-        """The imputed matrix as ln(1 + normalised expression): zeros filled, everything else as it was."""
-        return torch.where(self.log_expression == 0, self.log_expected, self.log_expression)
+    @cached_property
+    def log_inverse(self) -> torch.Tensor:
+        """ln(1 + 1 / expected normalised expression) (cells × genes), precise where log_expected - log_rate is not."""
+        return nn.functional.softplus(-self.log_rate)
+
+    def log_imputed(self, size: torch.Tensor, efficiency: float | None) -> torch.Tensor:
+        """Return the imputed matrix as ln(1 + normalised expression): zeros filled, everything else as it was.
+
+        Parameters
+        ----------
+        size
+            Size factors of the cells (cells × 1): zeros are filled at each cell's own depth.
+        efficiency
+            Capture efficiency, of which ``scinn_train.capture.fill`` depends.
+        """
+        if efficiency is None:
+            filled = self.log_expected
+        else:
+            filled = torch.log1p(capture.fill(self.log_rate.exp() * size, efficiency) / size)
+        return torch.where(self.log_expression == 0, filled, self.log_expression)
 
 
 class ImputationNetwork(nn.Module):
-    """f_I: genes → hidden (layer norm) → bottleneck → logarithm of the expected expression of every gene.
+    """f_I: genes → components → hidden (layer norm) → bottleneck → logarithm of every gene's expected expression.
 
     Residual in two senses: the filled-in matrix is the input plus a value at the zeros, and that value is learnt as a
     departure from the gene's mean expression, at which the decoder starts.
@@ -51,6 +77,10 @@ class ImputationNetwork(nn.Module):
     ----------
     scale
         What the network knows of the training cells: gene means and standard deviations.
+    directions
+        Principal components that the first layer projects onto (genes × components).
+    fixed
+        Whether they stay as they are; otherwise they are where the first layer begins.
     hidden, bottleneck
         Widths of the two hidden layers.
     """
@@ -59,12 +89,13 @@ class ImputationNetwork(nn.Module):
     log_scale: torch.Tensor
     gene_log_rate: torch.Tensor
 
-    def __init__(self, scale: NetworkScale, *, hidden: int, bottleneck: int) -> None:
+    def __init__(self, scale: NetworkScale, directions: Array, *, fixed: bool, hidden: int, bottleneck: int) -> None:
         super().__init__()
         self.register_buffer("log_mean", torch.from_numpy(scale.log_mean))
         self.register_buffer("log_scale", torch.from_numpy(scale.log_scale))
         self.register_buffer("gene_log_rate", torch.from_numpy(scale.log_rate))
-        self.encoder = nn.Linear(len(scale.log_mean), hidden)
+        self.components = nn.Parameter(torch.from_numpy(directions), requires_grad=not fixed)
+        self.encoder = nn.Linear(directions.shape[1], hidden)
         # Keeps a sum over thousands of genes from saturating the tanh, however deep the cell or many the missing genes.
         self.norm = nn.LayerNorm(hidden)
         self.hidden = nn.Linear(hidden, bottleneck)
@@ -87,7 +118,7 @@ class ImputationNetwork(nn.Module):
         log_expression = torch.log1p(normalised)
         # An unknown entry stands at its gene's mean, which is zero once standardised.
         standardised = (log_expression - self.log_mean) * self.log_scale * seen
-        hidden = torch.tanh(self.norm(self.encoder(standardised)))
+        hidden = torch.tanh(self.norm(self.encoder(standardised @ self.components)))
         return Imputation(log_expression, self.decoder(torch.tanh(self.hidden(hidden))))
 
 

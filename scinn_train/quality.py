@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -51,7 +52,7 @@ def measure(
         hidden = torch.from_numpy(random.random(expression.shape) < _HIDDEN).to(device)
         with torch.no_grad():
             predicted = networks.imputation(expression, (~hidden).float())
-        gene_mean = predicted._replace(log_rate=networks.imputation.gene_log_rate.expand_as(predicted.log_rate))
+        gene_mean = replace(predicted, log_rate=networks.imputation.gene_log_rate.expand_as(predicted.log_rate))
         observed.append(predicted.log_expression[hidden])
         for imputation, into in ((predicted, expected), (gene_mean, baseline)):
             into.append(torch.stack([imputation.log_expected, losses.deviance(imputation, expression)])[:, hidden])

@@ -13,11 +13,13 @@ import torch
 from scinn_infer.errors import ScinnError
 from scinn_infer.progress import track
 from scinn_train import losses, minibatch
+from scinn_train.components import principal_directions
 from scinn_train.neighbourhood import averaging
 from scinn_train.networks import ImputationNetwork, QualityNetwork
 from scinn_train.randomness import derive, torch_seed
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
     from scipy import sparse
 
     from scinn_train.config import Module2Config
@@ -25,10 +27,12 @@ if TYPE_CHECKING:
     from scinn_train.module1 import CellMap
     from scinn_train.scale import NetworkScale
 
+    Array = npt.NDArray[np.float32]
     Terms = dict[str, torch.Tensor]
 
 _WARM_UP = 0.05  # share of the steps in which the learning rate rises
 _LARGEST_GRADIENT = 1.0
+_KEPT_CELLS = 5000  # up to this number of cells all neighbourhoods are averaged once and kept, sparse
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,8 @@ class TrainingSet:
     ----------
     normalised
         Linear normalised expression (cells × genes).
+    size_factors
+        What each cell was divided by (cells,).
     cell_map
         Clusters and similarity of the same cells.
     kept
@@ -75,6 +81,7 @@ class TrainingSet:
     def __init__(
         self,
         normalised: sparse.csr_array,
+        size_factors: Array,
         cell_map: CellMap,
         *,
         kept: Rows,
@@ -83,9 +90,11 @@ class TrainingSet:
         device: torch.device,
     ) -> None:
         self.normalised = normalised
+        self.size_factors = torch.from_numpy(size_factors)[:, None]
         self.cell_map = cell_map
         index_seed = derive(seed, "neighbours") % 2**31
         self.averaging = averaging(cell_map.similarity.neighbours(neighbours, among=kept, seed=index_seed))
+        self.neighbourhoods = self.averaging @ normalised if normalised.shape[0] <= _KEPT_CELLS else None
         self.one_hot = torch.eye(int(cell_map.clusters.max()) + 1)
         self.device = device
 
@@ -93,8 +102,14 @@ class TrainingSet:
         """Return the cells' own normalised expression (rows × genes)."""
         return minibatch.dense(self.normalised, rows, self.device)
 
+    def size(self, rows: Rows) -> torch.Tensor:
+        """Return the cells' size factors (rows × 1)."""
+        return self.size_factors[rows].to(self.device)
+
     def neighbourhood(self, rows: Rows) -> torch.Tensor:
         """Return the mean normalised expression of each cell's module-1 neighbourhood (rows × genes)."""
+        if self.neighbourhoods is not None:
+            return minibatch.dense(self.neighbourhoods, rows, self.device)
         mean = self.averaging[rows] @ self.normalised
         return torch.from_numpy(mean.toarray().astype(np.float32, copy=False)).to(self.device)
 
@@ -109,6 +124,7 @@ class TrainingSet:
 
 def train(
     normalised: sparse.csr_array,
+    size_factors: Array,
     cell_map: CellMap,
     scale: NetworkScale,
     *,
@@ -123,6 +139,8 @@ def train(
     ----------
     normalised
         Linear normalised expression (cells × genes).
+    size_factors
+        What each cell was divided by (cells,).
     cell_map
         What module 1 found.
     scale
@@ -136,10 +154,15 @@ def train(
     cells = normalised.shape[0]
     random = np.random.default_rng(derive(seed, "minibatches"))
     held_out, kept = np.split(random.permutation(cells), [max(1, round(cells * config.held_out))])
-    data = TrainingSet(normalised, cell_map, kept=kept, neighbours=config.neighbours, seed=seed, device=device)
+    data = TrainingSet(
+        normalised, size_factors, cell_map, kept=kept, neighbours=config.neighbours, seed=seed, device=device
+    )
     history: list[Epoch] = []
+    directions = principal_directions(
+        normalised[np.sort(kept)], scale.log_scale, count=config.components, random=random
+    )
     with torch_seed(derive(seed, "imputation network")):
-        imputation, quality = _networks(scale, config=config, clusters=data.one_hot.shape[0], device=device)
+        imputation, quality = _networks(scale, directions, config=config, clusters=data.one_hot.shape[0], device=device)
         best = _State(imputation, quality)
         optimiser, schedule = _optimiser(imputation, quality, config=config, steps=config.steps(len(kept)))
         epochs = -(-config.steps(len(kept)) // -(-len(kept) // config.batch(len(kept))))
@@ -149,7 +172,7 @@ def train(
                 terms = _terms(imputation, quality, data, kept[rows], config=config, random=random)
                 optimiser.zero_grad()
                 terms["total"].backward()
-                torch.nn.utils.clip_grad_norm_([*imputation.parameters(), *quality.parameters()], _LARGEST_GRADIENT)
+                torch.nn.utils.clip_grad_norm_(_trained(imputation, quality), _LARGEST_GRADIENT)
                 optimiser.step()
                 schedule.step()
                 training.append({name: value.detach() for name, value in terms.items()})
@@ -163,18 +186,24 @@ def train(
 
 
 def _networks(
-    scale: NetworkScale, *, config: Module2Config, clusters: int, device: torch.device
+    scale: NetworkScale, directions: Array, *, config: Module2Config, clusters: int, device: torch.device
 ) -> tuple[ImputationNetwork, QualityNetwork]:
-    imputation = ImputationNetwork(scale, hidden=config.hidden, bottleneck=config.bottleneck)
+    imputation = ImputationNetwork(
+        scale, directions, fixed=config.fixed_components, hidden=config.hidden, bottleneck=config.bottleneck
+    )
     quality = QualityNetwork(scale, embedding=config.embedding, clusters=clusters)
     return imputation.to(device), quality.to(device)
+
+
+def _trained(*networks: torch.nn.Module) -> list[torch.nn.Parameter]:
+    return [parameter for network in networks for parameter in network.parameters() if parameter.requires_grad]
 
 
 def _optimiser(
     imputation: ImputationNetwork, quality: QualityNetwork, *, config: Module2Config, steps: int
 ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
     optimiser = torch.optim.AdamW(
-        [*imputation.parameters(), *quality.parameters()], lr=config.learning_rate, weight_decay=config.weight_decay
+        _trained(imputation, quality), lr=config.learning_rate, weight_decay=config.weight_decay
     )
 
     def rate(step: int) -> float:
@@ -200,7 +229,7 @@ def _terms(
     weights = config.weights
     terms: Terms = {}
     if weights.clusters or weights.similarity:
-        embedding, probability = quality(predicted.log_imputed)
+        embedding, probability = quality(predicted.log_imputed(data.size(rows), config.capture_efficiency))
         terms["clusters"] = losses.clusters(probability, data.assignment(rows))
         terms["similarity"] = losses.similarity(embedding, data.similarity(rows))
     if weights.neighbourhood:
