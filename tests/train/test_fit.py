@@ -11,7 +11,7 @@ from sklearn.metrics import adjusted_rand_score
 import scinn_infer
 import scinn_train
 from scinn_infer.errors import ScinnWarning
-from scinn_train import Config, ScinnError
+from scinn_train import Config, Module2Config, ScinnError
 from scinn_train.reference import prepare
 
 
@@ -164,6 +164,30 @@ def test_the_number_of_clusters_can_be_given(reference, quick):
     assert result.info.clusters >= 5
 
 
+def test_a_fit_can_begin_with_the_cell_map_of_another(reference, quick, fitted, tmp_path):
+    X, genes, _ = reference
+    fitted.export(tmp_path / "first.onnx")
+    again = scinn_train.fit(X, genes, config=quick, cell_map=fitted.cell_map)
+    again.export(tmp_path / "second.onnx")
+    assert (tmp_path / "first.onnx").read_bytes() == (tmp_path / "second.onnx").read_bytes()
+    with pytest.raises(ScinnError, match="cell map is of 200 cells, the data has 80"):
+        scinn_train.fit(X[:80], genes, config=quick, cell_map=fitted.cell_map)
+
+
+def test_fixed_components_stay_and_others_are_trained(reference, quick, fitted):
+    X, genes, _ = reference
+    trained = replace(quick, module2=replace(quick.module2, fixed_components=False))
+    result = scinn_train.fit(X, genes, config=trained, cell_map=fitted.cell_map)
+    untouched = scinn_train.fit(
+        X,
+        genes,
+        config=replace(quick, module2=replace(quick.module2, epochs=1, fewest_steps=1)),
+        cell_map=fitted.cell_map,
+    )
+    np.testing.assert_array_equal(fitted._weights.components, untouched._weights.components)
+    assert (fitted._weights.components != result._weights.components).any()
+
+
 def test_tpm_is_used_as_it_is(reference, quick, tmp_path):
     X, genes, _ = reference
     dense = X.toarray()
@@ -173,6 +197,7 @@ def test_tpm_is_used_as_it_is(reference, quick, tmp_path):
     imputed = scinn_infer.load(tmp_path / "model.onnx").impute(tpm, genes)
     np.testing.assert_array_equal(imputed[tpm > 0], tpm[tpm > 0])
     assert result.info.unit == "tpm"
+    assert result.info.capture_efficiency is None  # one TPM is not one molecule
     tpm[0] = 0
     nothing = anndata.AnnData(tpm)
     nothing.var_names = genes
@@ -211,6 +236,12 @@ def test_gene_ids_are_stored_without_their_version(reference, quick):
 def test_a_configuration_that_makes_no_sense_is_refused(changes, said):
     with pytest.raises(ScinnError, match=said):
         Config(**changes)
+
+
+@pytest.mark.parametrize("efficiency", [0, 0.001, 1, 1.5])
+def test_a_capture_efficiency_that_makes_no_sense_is_refused(efficiency):
+    with pytest.raises(ScinnError, match="capture_efficiency"):
+        Module2Config(capture_efficiency=efficiency)
 
 
 def test_unknown_preset():

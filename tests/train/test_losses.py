@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scinn_train import losses
+from scinn_train.capture import fill
 from scinn_train.networks import Imputation
 
 
@@ -53,8 +54,8 @@ def test_masked_term_looks_at_hidden_entries_only():
     value = torch.tensor([[1.0, 5.0]])
     log_rate = torch.tensor([[0.0, 3.0]])
     seen = torch.tensor([[0.0, 1.0]])
-    assert float(losses.masked(imputation(log_rate), value, seen)) == pytest.approx(0.0, abs=1e-6)
-    assert float(losses.masked(imputation(log_rate), value, 1 - seen)) > 0.1
+    assert float(losses.masked(imputation(log_rate), value, seen)) == pytest.approx(2 * np.log(2))  # of 1 where 1 is expected
+    assert float(losses.masked(imputation(log_rate), value, 1 - seen)) > 2
 
 
 def test_cluster_term_survives_certainty():
@@ -67,4 +68,22 @@ def test_only_zeros_are_filled():
     value = torch.tensor([[0.0, 2.0]])
     predicted = imputation(torch.tensor([[1.0, 1.0]]), value)
     expected = [float(torch.nn.functional.softplus(torch.tensor(1.0))), float(np.log(3))]
-    np.testing.assert_allclose(predicted.log_imputed[0], expected, rtol=1e-6)
+    np.testing.assert_allclose(predicted.log_imputed(torch.tensor([[5.0]]), None)[0], expected, rtol=1e-6)
+
+
+def test_zeros_are_filled_at_the_cells_own_depth():
+    size, efficiency = torch.tensor([[5.0]]), 0.2
+    predicted = imputation(torch.tensor([[0.3]]), torch.tensor([[0.0]]))
+    filled = fill(torch.tensor([[0.3]]).exp() * 5, efficiency) / 5
+    np.testing.assert_allclose(predicted.log_imputed(size, efficiency), torch.log1p(filled), rtol=1e-6)
+
+
+@given(value=st.floats(1e-3, 1e3), first=st.floats(-5, 8), second=st.floats(-5, 8))
+@settings(deadline=None)
+def test_unlikelihood_and_deviance_differ_by_what_depends_on_the_value_alone(value, first, second):
+    values = torch.tensor([value], dtype=torch.float64)
+    gaps = [
+        float(losses.unlikelihood(predicted, values) - losses.deviance(predicted, values))
+        for predicted in (imputation(torch.tensor([rate], dtype=torch.float64)) for rate in (first, second))
+    ]
+    assert gaps[0] == pytest.approx(gaps[1], abs=1e-9 * (1 + value))
