@@ -2,8 +2,8 @@
 
 Of the molecules of a gene in a cell only a share p, the capture efficiency, is counted. With q = 1 - p and L the count
 that is expected, a cell that shows x has x molecules that were captured and, whatever x is, Poisson(L q / p) that were
-missed. So an observed one stands for 1 + L q / p molecules and a zero for L q / p: a zero is not worth nothing, and a
-one is not worth ten times the others. Both policies of the toolkit follow from this.
+missed. With p = 0.15 and L = 0.1 a one stands for 1.57 molecules and a zero for 0.57. Both policies of the toolkit
+follow from this. It takes one p for all cells, L for exact, and counts for molecules, which read counts are not.
 """
 
 from __future__ import annotations

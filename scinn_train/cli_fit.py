@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from scinn_infer.contract import UNITS
+from scinn_infer.errors import ScinnError
 from scinn_infer.wholefile import check_output
 from scinn_train.config import DEVICES, PRESETS, Config
 from scinn_train.reading import read_reference
@@ -29,6 +31,12 @@ if TYPE_CHECKING:
     show_default=True,
     help="'paper' is the published objective alone, for comparison.",
 )
+@click.option(
+    "--capture-efficiency",
+    metavar="P|none",
+    help="Share of a cell's molecules that are taken to be counted: it sets the level of the filled zeros. 'none' "
+    "takes what is expected as it is, and may serve better for read counts.  [default: the preset's, 0.15]",
+)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of every random step.")
 @click.option("--threads", metavar="N", type=click.IntRange(min=1), help="CPU threads.  [default: all it may use]")
 @click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True, help="Where torch computes.")
@@ -45,6 +53,7 @@ def fit(
     unit: str,
     clusters: int | None,
     preset: str,
+    capture_efficiency: str | None,
     seed: int,
     threads: int | None,
     device: str,
@@ -76,6 +85,8 @@ def fit(
         species=species,
         licence=licence,
     )
+    if capture_efficiency is not None:
+        config = replace(config, module2=replace(config.module2, capture_efficiency=_efficiency(capture_efficiency)))
     read = read_reference(reference, layer=layer)
     import scinn_train
 
@@ -91,6 +102,14 @@ def fit(
     result.export(output, overwrite=overwrite)
     if not quiet:
         _report(result, output)
+
+
+def _efficiency(text: str) -> float | None:
+    try:
+        return None if text.lower() == "none" else float(text)
+    except ValueError as error:
+        msg = f"--capture-efficiency is {text!r}; it must be a number, or 'none'."
+        raise ScinnError(msg) from error
 
 
 def _report(result: Result, output: Path) -> None:

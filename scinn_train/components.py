@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _MOST_CELLS = 5000  # a sample of so many cells has the same leading components as all
 _CELLS_PER_COMPONENT = 3
+_SMALLEST_SHARE = 1e-3  # of the first one's deviation: what varies less is rounding, and would be blown up
 
 
 def principal_directions(
@@ -37,12 +38,14 @@ def principal_directions(
     log_scale
         One over the standard deviation of each gene's ln(1 + normalised expression) (genes,).
     count
-        Number of components; fewer where there are not three cells for each, or not as many genes.
+        Number of components; fewer where there are not three cells for each, not as many genes, or no more variance.
+    random
+        Draws the sample of a large number of cells.
 
     Returns
     -------
-    For standardised log expression. A projection has a standard deviation between zero and one: the root of its
-    component's, relative to the first, so that late components count, but not as much as early ones.
+    For standardised log expression. Over these cells a projection has a standard deviation between zero and one: the
+    root of its component's, relative to the first, so that late components count, but not as much as early ones.
     """
     cells, genes = normalised.shape
     sample = log1p(normalised[np.sort(random.permutation(cells)[:_MOST_CELLS])])
@@ -51,6 +54,7 @@ def principal_directions(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # cells that are all alike have no variance to explain
         pca = PCA(count, svd_solver="arpack", random_state=0).fit(standardised)
-    deviation = np.maximum(np.sqrt(pca.explained_variance_), np.finfo(np.float32).eps)
-    directions = pca.components_ / np.sqrt(deviation * deviation[0])[:, None]
+    deviation = np.maximum(np.sqrt(pca.explained_variance_), np.finfo(np.float32).tiny)
+    varying = deviation >= _SMALLEST_SHARE * deviation[0]
+    directions = pca.components_[varying] / np.sqrt(deviation[varying] * deviation[0])[:, None]
     return np.ascontiguousarray(directions.T, dtype=np.float32)

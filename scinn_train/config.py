@@ -110,8 +110,8 @@ class Module2Config:
         Evaluations without improvement on the held-out cells before the training stops.
     capture_efficiency
         Share of a cell's molecules that are taken to have been counted (``scinn_train.capture``), from 0.02 to below
-        1; None fills zeros with the expected expression as it is. It has a meaning for counts only: for TPM and FPKM,
-        whose one is not one molecule, it is None whatever is said here.
+        1; None fills zeros with the expected expression as it is. It has a meaning for UMI counts. For read counts, of
+        which many make a molecule, None may serve better; for TPM and FPKM it is None whatever is said here.
     weights
         Weights of the loss terms.
     """

@@ -106,6 +106,8 @@ def prove(content: bytes, weights: graph.NetworkWeights, cells: sparse.csr_array
     largest = float((weights.decoder_bias + np.abs(weights.decoder_weight).sum(axis=0)).max())
     _require(largest < _LARGEST_EXPONENT, f"its expected expression can reach e^{largest:.0f}")
     model = scinn_infer.load(content, threads=1)
+    stated = model.info.capture_efficiency
+    _require(stated == weights.capture_efficiency, f"it states a capture efficiency of {stated} that is not its own")
     genes = len(weights.log_mean)
     random = np.random.default_rng(0)
     for expression in (cells[:_PROVEN_CELLS].toarray(), _random_cells(cells, random)):

@@ -158,8 +158,9 @@ def fit(
     source
         How messages name the data.
     cell_map
-        What module 1 found in an earlier fit of the same cells (``Result.cell_map``), to fit module 2 alone, in another
-        configuration; None runs module 1.
+        What module 1 found in an earlier fit of the same cells in the same order (``Result.cell_map``), to fit module 2
+        alone: ``config.module1``, ``config.clusters`` and the seed of module 1 are those of that fit then, whatever is
+        said here. None runs module 1.
     progress
         Whether to show progress bars on a terminal.
 

@@ -1,6 +1,7 @@
 """Module 2: the two sub-networks.
 
-The imputation sub-network f_I predicts what each gene's expression is expected to be; only the zeros take its values.
+The imputation sub-network f_I predicts what each gene's expression is expected to be (``scinn_train.capture`` says what
+follows from that for a zero).
 The quality-assessment sub-network f_P is simple by design: clusters and similarity must be readable from the filled-in
 matrix itself, not from the cleverness of their reader (paper, section on module 2).
 """
@@ -58,7 +59,7 @@ class Imputation:
         size
             Size factors of the cells (cells × 1): zeros are filled at each cell's own depth.
         efficiency
-            Capture efficiency, of which ``scinn_train.capture.fill`` depends.
+            Capture efficiency, on which ``scinn_train.capture.fill`` depends.
         """
         if efficiency is None:
             filled = self.log_expected

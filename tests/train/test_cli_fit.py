@@ -65,6 +65,19 @@ def test_fit_inspect_check_apply_evaluate(files, new_batch, capsys):
     json.loads(capsys.readouterr().out)
 
 
+def test_the_capture_efficiency_can_be_said(files, capsys):
+    folder, reference, _ = files
+    for said, stored in (("0.4", 0.4), ("none", None)):
+        model = folder / f"capture-{said}.onnx"
+        assert train("fit", reference, "-o", model, "--capture-efficiency", said, "--threads", 1, "--quiet") == 0
+        assert scinn_infer.load(model).info.capture_efficiency == stored
+    assert train("fit", reference, "-o", folder / "never.onnx", "--capture-efficiency", "much") == 2
+    assert "must be a number, or 'none'" in capsys.readouterr().err
+    assert train("fit", reference, "-o", folder / "never.onnx", "--capture-efficiency", "1.5") == 2
+    assert "and below 1" in capsys.readouterr().err
+    assert not (folder / "never.onnx").exists()
+
+
 def test_ensembl_ids_are_read_from_the_column_in_which_scanpy_puts_them(reference, tmp_path, capsys):
     path = write(tmp_path / "reference.h5ad", reference)
     adata = anndata.read_h5ad(path)

@@ -51,3 +51,11 @@ def test_more_cells_than_the_sample_span_the_same_space(programmes, monkeypatch)
     monkeypatch.setattr("scinn_train.components._MOST_CELLS", 150)
     some, everyone = directions(programmes, 2), np.linalg.svd(log1p(programmes).toarray())[2][:2].T
     assert np.linalg.norm(everyone - some @ np.linalg.lstsq(some, everyone, rcond=None)[0]) < 0.5
+
+
+def test_a_direction_without_variance_is_left_out(programmes):
+    """Six profiles, many times each, have five directions; a sixth would be rounding, blown up a thousandfold."""
+    repeated = sparse.csr_array(np.repeat(programmes.toarray()[:6], 30, axis=0))
+    found = directions(repeated, 20)
+    assert found.shape == (40, 5)
+    assert np.linalg.norm(found, axis=0).max() < 10

@@ -77,6 +77,13 @@ def test_a_file_that_differs_from_the_network_gets_no_name(broken, fitted, tmp_p
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_file_that_states_another_capture_efficiency_gets_no_name(fitted, tmp_path):
+    info = replace(fitted.info, capture_efficiency=0.5)
+    with pytest.raises(ScinnError, match="states a capture efficiency"):
+        export.export(fitted._weights, info, tmp_path / "model.onnx", proof=fitted._reference.X)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_network_that_could_overflow_gets_no_name(fitted, tmp_path):
     weights = fitted._weights
     wild = replace(weights, decoder_weight=weights.decoder_weight * np.float32(1000))

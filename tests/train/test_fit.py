@@ -56,7 +56,7 @@ def test_new_cells_are_imputed_nearer_the_truth_than_raw_or_gene_means(fitted, n
         return float(((np.log1p(matrix) - np.log1p(truth))[raw == 0] ** 2).mean())
 
     assert error(denoised) < 0.5 * error(gene_mean) < error(raw)
-    assert error(imputed) < error(gene_mean)  # filled for beside observed values, which stand for more than they show
+    assert error(imputed) < error(gene_mean)  # at the level of observed values, which stand for more than they show
 
 
 def test_the_same_run_makes_the_same_file_and_another_seed_another(reference, quick, fitted, tmp_path):

@@ -54,7 +54,9 @@ def test_masked_term_looks_at_hidden_entries_only():
     value = torch.tensor([[1.0, 5.0]])
     log_rate = torch.tensor([[0.0, 3.0]])
     seen = torch.tensor([[0.0, 1.0]])
-    assert float(losses.masked(imputation(log_rate), value, seen)) == pytest.approx(2 * np.log(2))  # of 1 where 1 is expected
+    assert float(losses.masked(imputation(log_rate), value, seen)) == pytest.approx(
+        2 * np.log(2)
+    )  # of 1 where 1 is expected
     assert float(losses.masked(imputation(log_rate), value, 1 - seen)) > 2
 
 
