@@ -41,8 +41,8 @@ def main() -> None:
     experiments = [importlib.import_module(f"quality.{name}") for name in EXPERIMENTS if name in arguments.only]
     work = [(experiment.run, task) for experiment in experiments for task in experiment.tasks(options)]
     failed = tasks.perform(work, jobs=arguments.jobs, redo=arguments.redo or arguments.quick)
-    if not arguments.quick:
-        importlib.import_module("quality.report").write()
+    report = importlib.import_module("quality.report")
+    report.write_quick() if arguments.quick else report.write()
     if failed:
         sys.exit(f"{failed} task(s) failed; the lines above say why. The same command tries them again.")
 
@@ -55,7 +55,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=5, help="number of seeds")
     parser.add_argument("--jobs", type=int, default=2, help="number of processes, each with one thread")
     parser.add_argument("--redo", action="store_true", help="measure again what was measured before")
-    parser.add_argument("--quick", action="store_true", help="few cells and genes, one seed, and nothing recorded")
+    parser.add_argument("--quick", action="store_true", help="few cells and genes, one seed; all into .cache/quick")
     return parser.parse_args()
 
 

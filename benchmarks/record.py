@@ -13,7 +13,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 RESULTS = Path(__file__).parent / "results"
-PACKAGES = ("scinn", "numpy", "scipy", "onnxruntime", "torch", "scikit-learn", "umap-learn", "anndata", "h5py", "magic-impute", "scvi-tools")
+PACKAGES = (
+    "scinn",
+    "numpy",
+    "scipy",
+    "onnxruntime",
+    "torch",
+    "scikit-learn",
+    "umap-learn",
+    "anndata",
+    "h5py",
+    "magic-impute",
+    "scvi-tools",
+)
 
 
 def write(name: str, figures: dict[str, Any]) -> None:

@@ -1,7 +1,7 @@
 """Experiment 6: what each part of scINN is worth, and what worse training data costs.
 
 Each variant is the default preset with one change, to the configuration or to the cells that it is trained on. Those
-that change module 2 alone share module 1, which takes most of the time, within a worker process.
+that change module 2 alone share module 1, which takes most of the time.
 """
 
 from __future__ import annotations
@@ -39,8 +39,7 @@ TWO_DEPTHS = ("pollen_fluidigm_hilo",)
 
 DEFAULT = Config.preset("default")
 SETTINGS = ("components", "fixed_components", "hidden", "bottleneck", "neighbours")
-"""Settings of module 2 that are tried: a number at its half and its double, a choice the other way; those of them that
-``Module2Config`` has."""
+"""Settings of module 2 that are tried: a number at its half and its double, a choice the other way."""
 
 
 def same(config: Config) -> Config:
@@ -126,13 +125,13 @@ def loss_terms() -> list[Variant]:
 
 
 def settings() -> list[Variant]:
-    """Return each of the settings of module 2 that this version has, changed."""
+    """Return each of the settings of module 2, changed."""
     variants = []
     for name in SETTINGS:
-        value = getattr(DEFAULT.module2, name, None)
+        value = getattr(DEFAULT.module2, name)
         if isinstance(value, bool):
             variants.append(Variant(f"not {name}" if value else name, module2(**{name: not value})))
-        elif value is not None:
+        else:
             variants += [
                 Variant(f"{name} × {label}", module2(**{name: max(1, round(factor * value))}))
                 for label, factor in (("½", 0.5), ("2", 2))
@@ -143,10 +142,10 @@ def settings() -> list[Variant]:
 VARIANTS = {
     variant.name: variant
     for variant in (
-        Variant(""),
+        Variant("", datasets=DATASETS + TWO_DEPTHS),
         *loss_terms(),
         *settings(),
-        Variant("no capture efficiency", module2(capture_efficiency=None)),
+        Variant("no capture efficiency", module2(capture_efficiency=None), datasets=DATASETS + TWO_DEPTHS),
         Variant("capture efficiency 0.1", module2(capture_efficiency=0.1)),
         Variant("capture efficiency 0.2", module2(capture_efficiency=0.2)),
         Variant("k × ½", clusters=0.5),
@@ -162,7 +161,8 @@ VARIANTS = {
         Variant("trained on other cells, sequenced deeply", divide=other_cells_in_depth, datasets=TWO_DEPTHS),
     )
 }
-"""Every variant by name. The order matters for speed: neighbours share what module 1 found."""
+"""Every variant by name. Depth and a residual path are not among them: f_I has two hidden layers, of which the widths
+are tried, and is residual by what it is, a value at the zeros of its input that starts at the gene's mean."""
 
 QUICK = ("", "neighbourhood term off", "k × 1½", "trained on 50 % of the cells")
 

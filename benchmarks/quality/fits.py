@@ -18,6 +18,7 @@ import scinn_infer
 import scinn_train
 from quality.tasks import CACHE
 from scinn_infer.errors import ScinnWarning
+from scinn_infer.wholefile import whole_file
 from scinn_train.config import Module2Config
 from scinn_train.module1 import map_cells
 from scinn_train.neighbourhood import averaging
@@ -75,7 +76,8 @@ def cell_map(train: Dataset, config: Config) -> CellMap:
                 seed=ensemble.seed,
                 device=torch.device(ensemble.device),
             )
-            path.write_bytes(pickle.dumps(found))
+            with whole_file(path) as temporary:
+                temporary.write_bytes(pickle.dumps(found))
         found = pickle.loads(path.read_bytes())
     return found if config.module1.whole_ensemble else replace(found, similarity=Similarity([found.latent]))
 

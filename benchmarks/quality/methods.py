@@ -13,8 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+import torch
 
 from quality import alra, fits, knn_smoothing, magic, scvi
+from scinn_train import capture
+from scinn_train.config import Module2Config
 from scinn_train.normalise import depth, scale_rows
 
 if TYPE_CHECKING:
@@ -112,6 +115,25 @@ def scinn(train: Dataset, cells: Dataset, *, seed: int, preset: str) -> Imputed:
     return Imputed(kept=fits.apply(model, cells, "keep"), everywhere=fits.apply(model, cells, "denoise"))
 
 
+def captured(method: Run) -> Run:
+    """Make a method of another one's values, with the level and the weights that scINN gives to its own expectation.
+
+    It tells what of a difference is the expectation, and what is the treatment that any method could have.
+    """
+
+    @wraps(getattr(method, "func", method))
+    def run(train: Dataset, cells: Dataset, *, seed: int) -> Imputed:
+        efficiency = Module2Config().capture_efficiency if cells.unit == "counts" else None
+        expected = torch.from_numpy(np.maximum(method(train, cells, seed=seed).everywhere, 0))
+        observed = torch.from_numpy(cells.X.toarray())
+        return Imputed(
+            kept=filled(cells.X, capture.fill(expected, efficiency).numpy()),
+            everywhere=capture.denoise(observed, expected, efficiency).numpy(),
+        )
+
+    return run
+
+
 def unable_to_learn(expected: Callable[..., Array]) -> Run:
     """Make a method of a function that can impute only the cells that it is computed from.
 
@@ -138,6 +160,7 @@ METHODS = {
         Method("scINN", "counts, TPM or FPKM as they are", partial(scinn, preset="default"), trained=True),
         Method("scINN paper", "counts, TPM or FPKM as they are", partial(scinn, preset="paper"), trained=True),
         Method("MAGIC", "square root, median depth", unable_to_learn(magic.impute)),
+        Method("MAGIC + capture", "square root, median depth", captured(unable_to_learn(magic.impute)), trained=True),
         Method("kNN-smoothing", "counts as they are", unable_to_learn(knn_smoothing.impute), seeded=False),
         Method("ALRA", "ln(1 + x), depth 10,000", unable_to_learn(alra.impute)),
         Method("scVI", "counts as they are", unable_to_learn(scvi.impute)),
