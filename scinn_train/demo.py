@@ -16,6 +16,7 @@ import scinn_train
 from scinn_infer import load
 from scinn_infer.apply import apply_file
 from scinn_infer.errors import ScinnError
+from scinn_infer.policies import DENOISE
 from scinn_infer.wholefile import whole_file
 from scinn_train.config import Config
 from scinn_train.demo_data import from_catalogue, simulated
@@ -65,7 +66,8 @@ class Demo:
     folder
         Where its files are (``CONTENTS``).
     truth
-        Correlation of ``"raw"``, ``"gene mean"`` and ``"imputed"`` data with the truth; empty where none is known.
+        Correlation of ``"raw"``, ``"gene mean"``, ``"imputed"`` and ``"denoised"`` data with the truth; empty where it
+        is not known.
     comparison
         Cell-type scores; None where no types are known.
     """
@@ -130,7 +132,7 @@ def run_demo(
     with say(f"applying {MODEL} to {_size(data.new)} never seen in training"):
         imputed = _apply(folder, threads=threads, progress=progress)
     with say("scoring"):
-        truth = _correlate_with_truth(data, imputed)
+        truth = _correlate_with_truth(data, imputed, folder, threads=threads)
         comparison = _compare_types(data, imputed, progress=progress)
     with say("drawing"):
         demo = Demo(data.title, folder, truth, comparison)
@@ -199,7 +201,9 @@ def _apply(folder: Path, *, threads: int | None, progress: bool) -> Matrix:
     return read_h5ad(folder / IMPUTED).layers["scinn"]
 
 
-def _correlate_with_truth(data: DemoData, imputed: Matrix) -> dict[str, TruthCorrelation]:
+def _correlate_with_truth(
+    data: DemoData, imputed: Matrix, folder: Path, *, threads: int | None
+) -> dict[str, TruthCorrelation]:
     if data.truth_layer is None:
         return {}
     truth = log_depth(data.new.layers[data.truth_layer])
@@ -207,6 +211,7 @@ def _correlate_with_truth(data: DemoData, imputed: Matrix) -> dict[str, TruthCor
         "raw": data.new.X,
         "gene mean": fill_with_gene_mean(data.new.X, data.reference.X),
         "imputed": imputed,
+        "denoised": load(folder / MODEL, threads=threads).impute(data.new.X, data.new.var_names, policy=DENOISE),
     }
     return {name: correlate_with_truth(log_depth(X), truth, observed=data.new.X) for name, X in candidates.items()}
 

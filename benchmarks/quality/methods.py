@@ -144,7 +144,8 @@ def unable_to_learn(expected: Callable[..., Array]) -> Run:
     @wraps(expected)
     def run(train: Dataset, cells: Dataset, *, seed: int) -> Imputed:  # noqa: ARG001 - nothing can be learnt from train
         values = expected(cells, seed=seed)
-        factors = depth(cells.X) / np.maximum(depth(values), np.finfo(np.float32).tiny)
+        depths = depth(values)  # zero where a method has nothing to say of a cell
+        factors = np.divide(depth(cells.X), depths, out=np.zeros_like(depths), where=depths > 0)
         everywhere = values * factors.astype(np.float32)[:, None]
         return Imputed(kept=filled(cells.X, everywhere), everywhere=everywhere)
 
