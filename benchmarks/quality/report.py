@@ -106,7 +106,8 @@ def in_short(found: Findings, images: Path) -> str:
     parts = [
         f"""Medians over {found.seeds("clusters")} of scINN. ARI: cell types told apart by k-means on 50 principal
         components (depth 10,000, ln(1 + x)), observed values kept, mean of {datasets} datasets (of fewer where the
-        number is in brackets); silhouette: the types in a UMAP picture. Baron and Zeisel: correlation with the
+        number is in brackets); silhouette: the types in a UMAP picture, {found.seeds("landscapes")}. Baron and
+        Zeisel: correlation with the
         expression before down-sampling, gene by gene / cell by cell, with observed values kept, and denoised.""",
         record.table(*_short_table(found)),
         "![ARI gained over raw data, by dataset and method](docs/images/bench-clusters.png)",
