@@ -1,11 +1,13 @@
 """Whether a method finds what is not there: each test is a function of matrices, and is put to every method alike.
 
-Three kinds of cells are imputed:
+Four kinds of cells are imputed:
 
 - the cells as they are: null differential expression, absent genes, known markers, and the variance of the genes;
 - cells whose every gene was shuffled, so that no gene depends on another;
 - cells of which a fifth of the genes were shuffled, among others that are real: what an imputation passes on to them
-  from their neighbours looks like a difference between types, and is none.
+  from their neighbours looks like a difference between types, and is none;
+- two halves of the cells, drawn at random and imputed each by itself, as two batches are: what differs between their
+  cells of one type is the work of the imputation.
 
 The record of ``raw`` says what each score was before.
 """
@@ -19,7 +21,7 @@ import numpy as np
 from scipy import sparse, stats
 
 from quality import data
-from quality.methods import METHODS
+from quality.methods import METHODS, Imputed
 from quality.tasks import Task, record
 from scinn_train.normalise import depth
 from scinn_train.transforms import HEADLINE, SCANPY_DEPTH, TRANSFORMS
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from quality.data import Dataset
+    from quality.methods import Method
     from quality.tasks import Options, Record
 
     Booleans = npt.NDArray[np.bool_]
@@ -234,6 +237,11 @@ def random_halves(cells: int, seed: int) -> Booleans:
     return np.random.default_rng(seed).permuted(np.tile(first, (SPLITS, 1)), axis=1)
 
 
+def first_half(cells: int, seed: int) -> Booleans:
+    """Draw one half of all cells (cells,)."""
+    return random_halves(cells, seed)[0]
+
+
 def called(values: Floats, groups: Booleans) -> Booleans:
     """Test every gene between two groups of cells (Wilcoxon's rank sum, Benjamini–Hochberg at 5 %).
 
@@ -396,6 +404,17 @@ def score_random_halves(X: Matrix, cells: Dataset, seed: int) -> Scores:
     return {"false discoveries": float(calls.mean()), "splits with any": float(calls.any(axis=1).mean())}
 
 
+def score_halves_apart(X: Matrix, cells: Dataset, seed: int) -> Scores:
+    """Test the cells of the largest type between the halves that were imputed apart: nothing there differs."""
+    compared = cells.labels == _largest_types(cells)[0]
+    genes = _testable(cells.X[compared])
+    first = first_half(len(compared), seed)[compared]
+    values = _dense(_headline(X)[compared][:, genes])
+    calls = called(values, first[None])[0]
+    folded = calls & (fold(values, first) >= LEAST_FOLD)
+    return {"genes called": float(calls.mean()), f"genes called, fold ≥ {LEAST_FOLD}": float(folded.mean())}
+
+
 def score_absent(X: Matrix, cells: Dataset) -> Scores:
     """Measure what is known to be absent."""
     scores: Scores = {}
@@ -426,6 +445,37 @@ def score_markers(X: Matrix, cells: Dataset) -> Scores:
     }
 
 
+def together(method: Method, cells: Dataset, seed: int) -> Imputed:
+    """Impute cells by what is learnt from all of them."""
+    return method.run(cells, cells, seed=seed)
+
+
+def apart(method: Method, cells: Dataset, seed: int) -> Imputed:
+    """Impute each half of the cells by what is learnt from that half alone."""
+    first = first_half(cells.X.shape[0], seed)
+    return _in_two(first, [method.run(half, half, seed=seed) for half in _halves(cells, first)])
+
+
+def by_one_model(method: Method, cells: Dataset, seed: int) -> Imputed:
+    """Impute both halves of the cells, each as a batch of its own, by what is learnt from the first."""
+    first = first_half(cells.X.shape[0], seed)
+    halves = _halves(cells, first)
+    return _in_two(first, [method.run(halves[0], half, seed=seed) for half in halves])
+
+
+def _halves(cells: Dataset, first: Booleans) -> list[Dataset]:
+    return [data.rows(cells, first), data.rows(cells, ~first)]
+
+
+def _in_two(first: Booleans, halves: Sequence[Imputed]) -> Imputed:
+    """Put the cells of two halves back into their order."""
+    order = np.argsort(np.concatenate([np.flatnonzero(first), np.flatnonzero(~first)]))
+    kept, everywhere = (
+        np.concatenate([_dense(getattr(half, name)) for half in halves])[order] for name in ("kept", "everywhere")
+    )
+    return Imputed(kept=kept, everywhere=everywhere)
+
+
 @dataclass(frozen=True)
 class Test:
     """One kind of cells, and what their imputation is tested for.
@@ -438,11 +488,17 @@ class Test:
         What is done to the cells before they are imputed.
     score
         Scores imputed expression (cells × genes) of the changed cells.
+    impute
+        Imputes the changed cells.
+    methods
+        Which methods it is put to.
     """
 
     datasets: tuple[str, ...]
     change: Callable[[Dataset, int], Dataset]
     score: Callable[[Matrix, Dataset, int], Scores]
+    impute: Callable[[Method, Dataset, int], Imputed] = together
+    methods: tuple[str, ...] = COMPARED
 
 
 def as_it_is(dataset: Dataset, seed: int) -> Dataset:  # noqa: ARG001 - nothing is done
@@ -454,6 +510,10 @@ TESTS = {
     "": Test(("klein_1000x900", "mouse_bladder_2100", "scmix_5cl_celseq2", "baron_human1"), as_it_is, score_as_it_is),
     "all genes shuffled": Test(("klein_1000x900", "baron_human1"), every_gene_shuffled, score_shuffled),
     "some genes shuffled": Test(("klein_1000x900", "baron_human1"), some_genes_shuffled, score_partly_shuffled),
+    "halves imputed apart": Test(("klein_1000x900", "baron_human1"), as_it_is, score_halves_apart, apart),
+    "halves imputed by one model": Test(
+        ("klein_1000x900", "baron_human1"), as_it_is, score_halves_apart, by_one_model, methods=("gene mean", "scINN")
+    ),
 }
 """The tests by what their tasks have as variant."""
 
@@ -465,7 +525,7 @@ def tasks(options: Options) -> list[Task]:
         for variant, test in TESTS.items()
         for dataset in options.choose_datasets(test.datasets)
         for seed in options.seeds
-        for method in options.choose_methods(COMPARED)
+        for method in options.choose_methods(test.methods)
     ]
 
 
@@ -473,7 +533,7 @@ def run(task: Task) -> list[Record]:
     """Impute the cells of a test by a model that was fitted on them, as a user would, and score the result."""
     test = TESTS[task.variant]
     cells = test.change(data.load(task.dataset, quick=task.quick), task.seed)
-    imputed = METHODS[task.method].run(cells, cells, seed=task.seed)
+    imputed = test.impute(METHODS[task.method], cells, task.seed)
     return [record(task, policy, test.score(X, cells, task.seed)) for policy, X in imputed.policies.items()]
 
 

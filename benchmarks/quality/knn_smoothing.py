@@ -15,6 +15,7 @@ from scipy import sparse
 from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 
+from quality.tasks import UnavailableError
 from scinn_train.normalise import Normalisation
 
 if TYPE_CHECKING:
@@ -29,7 +30,16 @@ COMPONENTS = 10
 
 
 def impute(cells: Dataset, *, seed: int) -> Array:  # noqa: ARG001 - nothing is drawn
-    """Return the smoothed counts, sums over cells (cells × genes)."""
+    """Return the smoothed counts, sums over cells (cells × genes).
+
+    Raises
+    ------
+    UnavailableError
+        If the values are no counts: sums of them, and the transform for counts, would mean nothing.
+    """
+    if cells.unit != "counts":
+        msg = f"kNN-smoothing adds counts up; {cells.name} has {cells.unit.upper()}."
+        raise UnavailableError(msg)
     return smooth(sparse.csr_array(cells.X), neighbours=NEIGHBOURS).toarray()
 
 

@@ -74,21 +74,18 @@ class Method:
         Does it.
     seeded
         Whether its result depends on the seed.
-    trained
-        Whether its result depends on the code of ``scinn_train``.
     """
 
     name: str
     scale: str
     run: Run
     seeded: bool = True
-    trained: bool = False
 
     @property
     def code(self) -> bytes:
-        """The code that makes its result."""
+        """The code that makes its result, and the principal components of it."""
         function = inspect.unwrap(getattr(self.run, "func", self.run))
-        return Path(inspect.getfile(function)).read_bytes() + (fits.SOURCES if self.trained else b"")
+        return Path(inspect.getfile(function)).read_bytes() + Path(__file__).read_bytes() + fits.SOURCES
 
 
 def filled(X: Matrix, values: Array) -> Array:
@@ -104,7 +101,9 @@ def raw(train: Dataset, cells: Dataset, *, seed: int) -> Imputed:  # noqa: ARG00
 
 def gene_mean(train: Dataset, cells: Dataset, *, seed: int) -> Imputed:  # noqa: ARG001 - nothing is drawn
     """Expect in every cell what an average training cell of its depth has."""
-    share = scale_rows(train.X, 1 / np.maximum(depth(train.X), 1)).mean(axis=0)
+    depths = depth(train.X)
+    seen = train.X[depths > 0]
+    share = scale_rows(seen, 1 / depths[depths > 0]).mean(axis=0)
     everywhere = np.outer(depth(cells.X), share).astype(np.float32)
     return Imputed(kept=filled(cells.X, everywhere), everywhere=everywhere)
 
@@ -157,11 +156,11 @@ METHODS = {
     for method in (
         Method("raw", "as observed", raw, seeded=False),
         Method("gene mean", "share of the depth", gene_mean, seeded=False),
-        Method("neighbourhood mean", "linear, median depth", unable_to_learn(fits.neighbourhood_mean), trained=True),
-        Method("scINN", "counts, TPM or FPKM as they are", partial(scinn, preset="default"), trained=True),
-        Method("scINN paper", "counts, TPM or FPKM as they are", partial(scinn, preset="paper"), trained=True),
+        Method("neighbourhood mean", "linear, median depth", unable_to_learn(fits.neighbourhood_mean)),
+        Method("scINN", "counts, TPM or FPKM as they are", partial(scinn, preset="default")),
+        Method("scINN paper", "counts, TPM or FPKM as they are", partial(scinn, preset="paper")),
         Method("MAGIC", "square root, median depth", unable_to_learn(magic.impute)),
-        Method("MAGIC + capture", "square root, median depth", captured(unable_to_learn(magic.impute)), trained=True),
+        Method("MAGIC + capture", "square root, median depth", captured(unable_to_learn(magic.impute))),
         Method("kNN-smoothing", "counts as they are", unable_to_learn(knn_smoothing.impute), seeded=False),
         Method("ALRA", "ln(1 + x), depth 10,000", unable_to_learn(alra.impute)),
         Method("scVI", "counts as they are", unable_to_learn(scvi.impute)),

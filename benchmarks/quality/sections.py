@@ -207,6 +207,20 @@ FALSE_SIGNAL: dict[str, tuple[str, str, dict[str, str]]] = {
         "",
         {"false discoveries": "", "splits with any": "min"},
     ),
+    "Two halves imputed apart": (
+        f"""All cells are split in two at random, and each half is imputed by what is learnt from it alone, as batches
+        are by a method that cannot be applied to new cells. Share of the genes that are called different between the
+        halves of the largest type, at {tests.FALSE_DISCOVERY_RATE:.0%} FDR on the headline scale, and with a fold
+        change of at least {tests.LEAST_FOLD}: none is.""",
+        "halves imputed apart",
+        {"genes called": "min", f"genes called, fold ≥ {tests.LEAST_FOLD}": "min"},
+    ),
+    "Two halves imputed by one model": (
+        """The same halves, both imputed by what was learnt from the first: for methods that can be applied to new
+        cells.""",
+        "halves imputed by one model",
+        {"genes called": "min", f"genes called, fold ≥ {tests.LEAST_FOLD}": "min"},
+    ),
     "Known markers": (
         f"""Textbook markers of the types of the pancreas: how well each tells its type from all other cells, as mean
         area under the ROC curve before and after, and how many became worse by more than {tests.WORSE}.""",

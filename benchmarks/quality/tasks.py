@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import multiprocessing
 import os
@@ -9,7 +10,10 @@ import threading
 import time
 import traceback
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +23,7 @@ from scinn_infer.wholefile import whole_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
+    from concurrent.futures import Future
 
     import numpy.typing as npt
 
@@ -114,7 +119,16 @@ class UnavailableError(Exception):
 
 
 def record(task: Task, policy: str, scores: Mapping[str, float]) -> Record:
-    """Return what one method scored under one policy: ``"keep"`` (non-zeros as they were) or ``"denoise"``."""
+    """Return what one method scored under one policy: ``"keep"`` (non-zeros as they were) or ``"denoise"``.
+
+    Raises
+    ------
+    ValueError
+        If a score is no number: it would look like a finding.
+    """
+    if odd := [name for name, value in scores.items() if not np.isfinite(value)]:
+        msg = f"no finite {', '.join(odd)} under {policy}"
+        raise ValueError(msg)
     return {**task.identity, "policy": policy, "scores": {name: round(value, 6) for name, value in scores.items()}}
 
 
@@ -157,7 +171,7 @@ def perform(work: Sequence[tuple[Run, Task]], *, jobs: int, redo: bool = False) 
         pending = {workers.submit(_perform, run, task): task for run, task in to_do}
         try:
             for count, finished in enumerate(as_completed(pending), 1):
-                task, records = pending[finished], finished.result()
+                task, records = pending[finished], _result(finished, pending[finished])
                 _replace(task, records)
                 failed += _failed(records)
                 print(f"[{count}/{len(to_do)}] {task}: {_summary(records)}", flush=True)
@@ -189,7 +203,23 @@ def _perform(run: Run, task: Task) -> list[Record]:
         traceback.print_exc()
         records = [{**task.identity, "error": f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"}]
     seconds = round(time.perf_counter() - started, 1)  # a model that was in the cache took none
-    return [{**entry, "seconds": seconds} for entry in records]
+    return [{**entry, "seconds": seconds, "code": _code()} for entry in records]
+
+
+@cache
+def _code() -> str:
+    """Return a digest of the code that was measured: that of both packages, as this process loaded it."""
+    folders = [Path(str(find_spec(name).submodule_search_locations[0])) for name in ("scinn_infer", "scinn_train")]
+    sources = sorted(path for folder in folders for path in folder.rglob("*.py"))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:12]
+
+
+def _result(finished: Future[list[Record]], task: Task) -> list[Record]:
+    """Return a task's records; where its process died, or that of another one with it, that is what they say."""
+    try:
+        return finished.result()
+    except BrokenProcessPool:
+        return [{**task.identity, "error": "a worker process died, for want of memory perhaps", "seconds": 0.0}]
 
 
 def _failed(records: list[Record]) -> bool:

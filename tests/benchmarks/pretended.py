@@ -10,6 +10,8 @@ def run(task):
     if task.dataset == "unavailable":
         msg = "It is not installed here."
         raise UnavailableError(msg)
+    if task.dataset == "deadly":
+        os._exit(1)
     if task.dataset == "broken":
         msg = "It went wrong.\nAnd there is more to say."
         raise ValueError(msg)

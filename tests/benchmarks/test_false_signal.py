@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from quality import false_signal
+from quality.methods import Imputed, Method
 from scipy import sparse, stats
 from sklearn.metrics import roc_auc_score
 
@@ -95,6 +96,32 @@ def test_the_halves_are_of_the_largest_type_alone(planted):
     scores = false_signal.score_random_halves(planted.X, largest, 4)
     assert scores == {"false discoveries": calls.mean(), "splits with any": calls.any(axis=1).mean()}
     assert calls.any()
+
+
+def remembering(train, cells, *, seed):
+    """Return what was learnt: how many cells there were, and their mean."""
+    everywhere = np.tile(np.asarray(train.X.mean(axis=0)).ravel(), (cells.X.shape[0], 1)) + len(train.labels)
+    return Imputed(kept=cells.X, everywhere=everywhere)
+
+
+@pytest.mark.parametrize(("impute", "learnt_from"), [(false_signal.apart, 2), (false_signal.by_one_model, 1)])
+def test_halves_are_imputed_by_what_was_learnt_from_them_or_from_the_first(planted, impute, learnt_from):
+    first = false_signal.first_half(len(planted.labels), 3)
+    imputed = impute(Method("remembering", "linear", remembering), planted, 3)
+    assert (imputed.kept == planted.X.toarray()).all()  # every cell in its place
+    means = [planted.X[half].mean(axis=0) + half.sum() for half in (first, ~first)][:learnt_from]
+    assert imputed.everywhere[first] == pytest.approx(np.tile(np.asarray(means[0]).ravel(), (first.sum(), 1)))
+    assert imputed.everywhere[~first] == pytest.approx(np.tile(np.asarray(means[-1]).ravel(), ((~first).sum(), 1)))
+
+
+def test_what_an_imputation_adds_to_one_half_is_called(planted):
+    seed = 3
+    first = false_signal.first_half(len(planted.labels), seed)
+    clean = false_signal.score_halves_apart(planted.X, planted, seed)
+    added = planted.X.toarray()
+    added[first, ::2] += 5
+    assert clean["genes called"] < 0.05
+    assert false_signal.score_halves_apart(added, planted, seed)["genes called, fold ≥ 1.2"] > 0.4
 
 
 @given(seed=SEEDS)

@@ -1,6 +1,7 @@
 """What is done to the methods' input and output, and the two that are written out here."""
 
 import inspect
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from quality import alra, fits, knn_smoothing, methods
+from quality.tasks import UnavailableError
 from scipy import sparse
 
 from scinn_train.transforms import log_depth
@@ -107,6 +109,17 @@ def test_knn_smoothing_adds_up_a_cell_and_neighbours_of_its_type(planted, neighb
 
 
 @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")  # sklearn's share of no variance
+def test_knn_smoothing_adds_up_counts_alone(planted):
+    with pytest.raises(UnavailableError, match="adds counts up; planted has FPKM"):
+        knn_smoothing.impute(replace(planted, unit="fpkm"), seed=0)
+
+
+def test_cells_without_expression_do_not_lower_the_mean_of_the_others(planted):
+    with_empty = replace(planted, X=sparse.vstack([planted.X, sparse.csr_matrix(planted.X.shape)], format="csr"))
+    means = [methods.gene_mean(train, planted, seed=0).everywhere for train in (planted, with_empty)]
+    assert means[0] == pytest.approx(means[1])
+
+
 def test_knn_smoothing_of_identical_cells_is_their_sum():
     counts = sparse.csr_array(np.tile([[1.0, 0.0, 4.0]], (4, 1)).astype(np.float32))
     assert (knn_smoothing.smooth(counts, neighbours=15).toarray() == 4 * counts.toarray()).all()  # three others at most
@@ -143,8 +156,9 @@ def test_the_code_of_a_method_is_that_of_the_function_behind_it():
     assert code["ALRA"].startswith(source(alra))
     assert code["kNN-smoothing"].startswith(source(knn_smoothing))
     assert code["neighbourhood mean"].startswith(source(fits))
-    for name, method in methods.METHODS.items():
-        assert (fits.SOURCES in code[name]) == method.trained, name
+    for name in methods.METHODS:
+        assert source(methods) in code[name], name
+        assert fits.SOURCES in code[name], name  # the principal components are its work, too
 
 
 def test_only_what_draws_no_numbers_is_run_once_for_all_seeds(planted):

@@ -55,7 +55,8 @@ def test_a_record_has_everything_that_a_figure_is_found_by(experiment):
     work = task(split="p3", variant="held out", seed=4)
     assert perform([(experiment, work)], jobs=1) == 0
     keep, denoise = sorted(read(work.path), key=lambda entry: entry["policy"], reverse=True)
-    seconds = keep.pop("seconds")
+    seconds, code = keep.pop("seconds"), keep.pop("code")
+    assert len(code) == 12
     assert keep == {
         "experiment": "pretended",
         "dataset": "first",
@@ -129,6 +130,25 @@ def test_a_failing_task_leaves_an_error_and_is_tried_again(experiment, capfd):
     entries = read(task().path)
     assert not any("error" in entry for entry in entries)
     assert len(entries) == 4
+
+
+def test_a_score_that_is_no_number_is_no_score():
+    with pytest.raises(ValueError, match="no finite NMI under keep"):
+        tasks.record(task(), "keep", {"ARI": 0.5, "NMI": float("nan")})
+
+
+def test_a_process_that_dies_is_told_and_does_not_end_the_run(monkeypatch):
+    monkeypatch.syspath_prepend(Path(__file__).parent)
+    import pretended
+
+    assert perform([(pretended.run, task("deadly")), (pretended.run, task("first"))], jobs=1) == 2
+    assert {entry["error"] for entry in read(task().path)} == {"a worker process died, for want of memory perhaps"}
+    assert perform([(pretended.run, task("first"))], jobs=1) == 0
+
+
+def test_records_say_what_code_they_are_of(experiment):
+    perform([(experiment, task())], jobs=1)
+    assert {len(entry["code"]) for entry in read(task().path)} == {12}
 
 
 def test_an_unavailable_method_is_told_and_does_not_count_as_failed(experiment, capfd):
