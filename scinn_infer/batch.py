@@ -43,6 +43,9 @@ class Batch:
         Names of its rows, where known.
     unit_checked
         Whether a sample from all over the batch was found to be in that unit. If not, its first cells have to tell.
+    first_cell
+        Position, in the whole of it, of the first cell that is passed; None if the whole is. Of a part nothing is said
+        that is true of a whole only, such as that no cell has any expression.
     """
 
     genes: Sequence[str]
@@ -51,6 +54,7 @@ class Batch:
     source: str
     cell_names: Sequence[str] | None = None
     unit_checked: bool = False
+    first_cell: int | None = None
 
 
 def open_batch(info: ModelInfo, genes: Sequence[str], *, source: str, cell_names: Sequence[str] | None = None) -> Batch:

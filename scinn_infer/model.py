@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterable, Iterator, Sequence
 
+    import dask.array
     import numpy.typing as npt
 
     from scinn_infer.batch import Batch
@@ -238,6 +240,57 @@ class Model:
         rows = as_rows(X, batch)
         batch = replace(batch, unit_checked=check_sample(sample_rows(rows), batch))
         return self.stream([rows], batch, policy=policy, batch_size=batch_size)
+
+    def lazy(
+        self,
+        X: Matrix | dask.array.Array,
+        genes: Sequence[str],
+        *,
+        policy: str = KEEP,
+        chunk_size: int | None = None,
+    ) -> dask.array.Array:
+        """Return the imputed matrix as a Dask array: only the chunks that are asked for are computed.
+
+        So ``adata.layers["scinn"] = model.lazy(adata.X, adata.var_names)`` costs nothing until a part of it is read.
+
+        Parameters
+        ----------
+        X
+            As :meth:`impute` takes it, or a Dask array whose chunks are such matrices (cells × genes).
+        genes, policy
+            As for :meth:`impute`.
+        chunk_size
+            Cells that are computed together; the chunks of a Dask array stay as they are if not given.
+
+        Returns
+        -------
+        dask.array.Array
+            What :meth:`impute` returns, bit for bit (cells × genes), of this model's number of threads.
+
+        Raises
+        ------
+        ScinnError
+            As :meth:`impute`; for values, when a chunk is computed that holds them. If Dask is not installed.
+        """
+        from scinn_infer.dask import impute
+
+        return impute(X, self, genes=genes, policy=policy, chunk_size=chunk_size, threads=self.threads)
+
+    def with_threads(self, threads: int) -> Model:
+        """Return the same model, to be computed with by another number of threads.
+
+        Raises
+        ------
+        ScinnError
+            If it is less than 1.
+        """
+        if threads < 1:
+            msg = f"threads is {threads}; at least 1 is needed."
+            raise ScinnError(msg)
+        other = copy.copy(self)
+        other._threads = threads
+        other._session = other._new_session()
+        return other
 
     def stream(
         self, chunks: Iterable[Matrix], batch: Batch, *, policy: str = KEEP, batch_size: int | None = None

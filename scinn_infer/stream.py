@@ -102,7 +102,7 @@ def _stack(pieces: list[Rows]) -> Rows:
 
 def _checked(blocks: Iterable[Rows], batch: Batch) -> Iterator[tuple[int, Rows]]:
     """Yield each block, once its values are found to be sound, with the position of its first cell."""
-    first_cell, unit_checked = 0, batch.unit_checked
+    first_cell, unit_checked = batch.first_cell or 0, batch.unit_checked
     for block in blocks:
         check_chunk(block, genes=batch.genes, first_cell=first_cell, cell_names=batch.cell_names, source=batch.source)
         check_exact(block, source=batch.source)
@@ -128,7 +128,7 @@ def _impute_blocks(
         result = network(expression)[:cells]
         _check_result(result, first_cell, batch)
         yield columns.to_batch(result, block, keep_nonzeros=keep_nonzeros)
-    if seen and (sentence := tell_empty_cells(empty, cells=seen, source=batch.source)):
+    if batch.first_cell is None and seen and (sentence := tell_empty_cells(empty, cells=seen, source=batch.source)):
         warnings.warn(sentence, ScinnWarning, stacklevel=2)
 
 
