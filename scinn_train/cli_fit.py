@@ -11,6 +11,7 @@ import click
 from scinn_infer.contract import UNITS
 from scinn_infer.errors import ScinnError
 from scinn_infer.wholefile import check_output
+from scinn_train.checkpoint import SUFFIX, check_checkpoint, discard
 from scinn_train.config import DEVICES, PRESETS, Config
 from scinn_train.reading import read_reference
 
@@ -43,7 +44,8 @@ if TYPE_CHECKING:
 @click.option("--tissue", default="", help="Stored in the model file.")
 @click.option("--species", default="", help="Stored in the model file.")
 @click.option("--licence", default="", help="Stored in the model file.")
-@click.option("--overwrite", is_flag=True, help="Replace the output if it exists.")
+@click.option("--overwrite", is_flag=True, help="Replace the output, and a checkpoint, if they exist.")
+@click.option("--resume", is_flag=True, help="Go on from the checkpoint of a fit that was stopped, if there is one.")
 @click.option("--quiet", is_flag=True, help="Say nothing but warnings and errors.")
 def fit(
     *,
@@ -61,6 +63,7 @@ def fit(
     species: str,
     licence: str,
     overwrite: bool,
+    resume: bool,
     quiet: bool,
 ) -> None:
     """Fit scINN on the cells of REFERENCE (.h5ad) and write the model file.
@@ -68,12 +71,18 @@ def fit(
     The expression must be in the unit that is given, neither log-transformed nor scaled. Depth normalisation and the
     logarithm are part of the model.
 
+    While it runs, what has been reached is kept in a folder OUTPUT.checkpoint. After a kill or Ctrl-C the same command
+    with --resume goes on from there, and makes the same file as if it had never been stopped.
+
     \b
     Example:
       scinn-train fit reference.h5ad -o tissue.onnx --tissue pancreas --species human
       scinn-train fit smartseq.h5ad -o tissue.onnx --layer tpm --unit tpm
+      scinn-train fit reference.h5ad -o tissue.onnx --resume
     """  # noqa: D301 - \b keeps click from filling the lines
     check_output(output, overwrite=overwrite, keep=[reference])
+    checkpoint = output.with_name(output.name + SUFFIX)
+    check_checkpoint(checkpoint, resume=resume or overwrite)
     config = Config.preset(
         preset,
         unit=unit,
@@ -90,16 +99,28 @@ def fit(
     read = read_reference(reference, layer=layer)
     import scinn_train
 
-    result = scinn_train.fit(
-        read.X,
-        read.genes,
-        config=config,
-        gene_ids=read.gene_ids,
-        cell_names=read.cells,
-        source=read.source,
-        progress=not quiet,
-    )
-    result.export(output, overwrite=overwrite)
+    if not resume:
+        discard(checkpoint)
+    try:
+        result = scinn_train.fit(
+            read.X,
+            read.genes,
+            config=config,
+            gene_ids=read.gene_ids,
+            cell_names=read.cells,
+            source=read.source,
+            checkpoint=checkpoint,
+            resume=resume,
+            progress=not quiet,
+        )
+        result.export(output, overwrite=overwrite)
+    except KeyboardInterrupt:
+        if checkpoint.exists():
+            click.echo(
+                f"{checkpoint} holds what was reached: the same command with --resume goes on from there.", err=True
+            )
+        raise
+    discard(checkpoint)
     if not quiet:
         _report(result, output)
 

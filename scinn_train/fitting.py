@@ -12,11 +12,13 @@ import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
 
+from scinn_infer import __version__
 from scinn_infer.anndata import matrix_of
 from scinn_infer.contract import ModelInfo
 from scinn_infer.errors import ScinnError, ScinnWarning
 from scinn_infer.threads import available_threads
 from scinn_train import export
+from scinn_train.checkpoint import open_checkpoint
 from scinn_train.config import Config
 from scinn_train.module1 import map_cells
 from scinn_train.normalise import Normalisation, log1p
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from scipy import sparse
 
+    from scinn_train.checkpoint import Checkpoint
     from scinn_train.graph import NetworkWeights
     from scinn_train.module1 import CellMap
     from scinn_train.training import Epoch
@@ -136,6 +139,8 @@ def fit(
     cell_names: Sequence[str] | None = None,
     source: str = "the matrix",
     cell_map: CellMap | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    resume: bool = False,
     progress: bool = False,
 ) -> Result:
     """Fit scINN on one dataset of a tissue.
@@ -161,6 +166,10 @@ def fit(
         What module 1 found in an earlier fit of the same cells in the same order (``Result.cell_map``), to fit module 2
         alone: ``config.module1``, ``config.clusters`` and the seed of module 1 are those of that fit then, whatever is
         said here. None runs module 1.
+    checkpoint
+        A folder, made for this fit, that keeps what has been reached while it runs, and afterwards until it is removed.
+    resume
+        Whether to go on from there, if the folder is there already. The result is that of a fit that was never stopped.
     progress
         Whether to show progress bars on a terminal.
 
@@ -188,10 +197,20 @@ def fit(
         msg = f"{source}: {empty} cell(s) have no expression in the model's genes; they are left out of the training."
         warnings.warn(msg, ScinnWarning, stacklevel=2)
     threads = config.threads or available_threads()
-    return _fit(reference, cell_map, config=config, threads=threads, progress=progress)
+    begun_with = (reference.sha256, cell_map is None, config, threads, __version__, torch.__version__)
+    kept = open_checkpoint(checkpoint, of=begun_with, resume=resume)
+    return _fit(reference, cell_map, config=config, threads=threads, checkpoint=kept, progress=progress)
 
 
-def _fit(reference: Reference, cell_map: CellMap | None, *, config: Config, threads: int, progress: bool) -> Result:
+def _fit(
+    reference: Reference,
+    cell_map: CellMap | None,
+    *,
+    config: Config,
+    threads: int,
+    checkpoint: Checkpoint,
+    progress: bool,
+) -> Result:
     if config.unit != "counts":
         config = replace(config, module2=replace(config.module2, capture_efficiency=None))
     device = _device(config.device)
@@ -199,7 +218,7 @@ def _fit(reference: Reference, cell_map: CellMap | None, *, config: Config, thre
     normalised = normalisation.normalise(reference.X)
     started = time.perf_counter()
     if cell_map is None:
-        cell_map = _map_cells(normalised, config=config, device=device, progress=progress)
+        cell_map = _map_cells(normalised, config=config, device=device, checkpoint=checkpoint, progress=progress)
     elif len(cell_map.clusters) != len(reference.cells):
         msg = f"the cell map is of {len(cell_map.clusters)} cells, the data has {len(reference.cells)}; fit without it."
         raise ScinnError(msg)
@@ -214,6 +233,7 @@ def _fit(reference: Reference, cell_map: CellMap | None, *, config: Config, thre
             config=config.module2,
             seed=config.seed,
             device=device,
+            checkpoint=checkpoint,
             progress=progress,
         )
         quality = measure(networks, normalised, config=config.module2, seed=config.seed, device=device)
@@ -249,7 +269,9 @@ def _fit(reference: Reference, cell_map: CellMap | None, *, config: Config, thre
     )
 
 
-def _map_cells(normalised: sparse.csr_array, *, config: Config, device: torch.device, progress: bool) -> CellMap:
+def _map_cells(
+    normalised: sparse.csr_array, *, config: Config, device: torch.device, checkpoint: Checkpoint, progress: bool
+) -> CellMap:
     with _threads(1):  # the networks of module 1 are so small that more threads only wait for each other
         return map_cells(
             log1p(normalised),
@@ -257,6 +279,7 @@ def _map_cells(normalised: sparse.csr_array, *, config: Config, device: torch.de
             clusters=config.clusters,
             seed=config.seed,
             device=device,
+            checkpoint=checkpoint,
             progress=progress,
         )
 

@@ -7,6 +7,7 @@ with seeds of their own, and three snapshots an epoch apart from each, give nine
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from scipy import sparse
 
+    from scinn_train.checkpoint import Checkpoint
     from scinn_train.config import Module1Config
 
     Array = npt.NDArray[np.float32]
@@ -70,6 +72,7 @@ def latent_ensemble(
     config: Module1Config,
     seed: int,
     device: torch.device,
+    checkpoint: Checkpoint,
     progress: bool = False,
 ) -> list[Array]:
     """Return the latents of every cell, one (cells × latents) array for each member of the ensemble.
@@ -78,18 +81,24 @@ def latent_ensemble(
     ----------
     X
         Log expression of the filtered genes, each cell scaled to [0, 1] (cells × genes).
+    checkpoint
+        Where the latents of each network are kept.
     progress
         Whether to show a progress bar.
     """
-    latents: list[Array] = []
-    cells = X.shape[0]
-    for network in range(config.networks):
+
+    def latents_of(network: int) -> list[Array]:
         random = np.random.default_rng(derive(seed, "latent", network))
-        sample = X[np.sort(random.permutation(cells)[: config.sample_size(cells)])]
+        sample = X[np.sort(random.permutation(X.shape[0])[: config.sample_size(X.shape[0])])]
+        name = f"latent network {network + 1} of {config.networks}"
         with torch_seed(derive(seed, "latent weights", network)):
-            name = f"latent network {network + 1} of {config.networks}"
-            latents += _train(X, sample, config=config, random=random, device=device, name=name, progress=progress)
-    return latents
+            return _train(X, sample, config=config, random=random, device=device, name=name, progress=progress)
+
+    return [
+        latent
+        for network in range(config.networks)
+        for latent in checkpoint.remember(f"latent network {network + 1}", partial(latents_of, network))
+    ]
 
 
 def _train(

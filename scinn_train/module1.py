@@ -12,6 +12,7 @@ import numpy as np
 
 from scinn_infer.progress import track
 from scinn_train import clustering
+from scinn_train.checkpoint import Checkpoint
 from scinn_train.consensus import combine
 from scinn_train.gene_filter import gene_scores, select_genes
 from scinn_train.latent import latent_ensemble
@@ -56,6 +57,7 @@ def map_cells(
     clusters: int | None,
     seed: int,
     device: torch.device,
+    checkpoint: Checkpoint | None = None,
     progress: bool = False,
 ) -> CellMap:
     """Find clusters and similarity of the training cells.
@@ -66,14 +68,23 @@ def map_cells(
         Logarithm of one plus the normalised expression (cells × genes).
     clusters
         Number of clusters; None chooses it.
+    checkpoint
+        Where the gene filter, each latent network and the clusters are kept as soon as they are there.
     """
+    checkpoint = checkpoint or Checkpoint()
     scaled = scale_rows(log_expression, 1 / log_expression.max(axis=1).toarray().ravel())  # each cell to [0, 1]
     kept = np.arange(scaled.shape[1])
     if scaled.shape[1] > config.filtered_genes:
-        scores = gene_scores(scaled, config=config, seed=seed, device=device, progress=progress)
+        (scores,) = checkpoint.remember(
+            "gene filter", lambda: [gene_scores(scaled, config=config, seed=seed, device=device, progress=progress)]
+        )
         kept = select_genes(scores, count=config.filtered_genes)
-    latents = latent_ensemble(scaled[:, kept], config=config, seed=seed, device=device, progress=progress)
-    clusterings = _cluster(latents, config=config, clusters=clusters, seed=seed, progress=progress)
+    latents = latent_ensemble(
+        scaled[:, kept], config=config, seed=seed, device=device, checkpoint=checkpoint, progress=progress
+    )
+    clusterings = checkpoint.remember(
+        "clusters", lambda: _cluster(latents, config=config, clusters=clusters, seed=seed, progress=progress)
+    )
     consensus = combine(clusterings, clusters=clusters)
     best = latents[consensus.best]
     return CellMap(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import copy
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from scipy import sparse
 
+    from scinn_train.checkpoint import Checkpoint
     from scinn_train.config import Module2Config
     from scinn_train.minibatch import Rows
     from scinn_train.module1 import CellMap
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     Array = npt.NDArray[np.float32]
     Terms = dict[str, torch.Tensor]
 
+_CHECKPOINT = "imputation network"
 _WARM_UP = 0.05  # share of the steps in which the learning rate rises
 _LARGEST_GRADIENT = 1.0
 _KEPT_CELLS = 5000  # up to this number of cells all neighbourhoods are averaged once and kept, sparse
@@ -131,6 +133,7 @@ def train(
     config: Module2Config,
     seed: int,
     device: torch.device,
+    checkpoint: Checkpoint,
     progress: bool = False,
 ) -> TrainedNetworks:
     """Train both sub-networks until the held-out cells stop improving, and return them as they were at their best.
@@ -145,6 +148,8 @@ def train(
         What module 1 found.
     scale
         Constants of the imputation network.
+    checkpoint
+        Where the state of the training is kept from time to time, and taken up from.
 
     Raises
     ------
@@ -166,7 +171,15 @@ def train(
         best = _State(imputation, quality)
         optimiser, schedule = _optimiser(imputation, quality, config=config, steps=config.steps(len(kept)))
         epochs = -(-config.steps(len(kept)) // -(-len(kept) // config.batch(len(kept))))
-        for _ in track(range(epochs), description="imputation network", total=epochs, unit="epochs", enabled=progress):
+        parts = {"imputation": imputation, "quality": quality, "optimiser": optimiser, "schedule": schedule}
+        if (reached := checkpoint.read(_CHECKPOINT)) is not None:
+            history = _take_up(reached, parts, best, random)
+        remaining = range(len(history), epochs)
+        for _ in track(
+            remaining, description="imputation network", total=len(remaining), unit="epochs", enabled=progress
+        ):
+            if len(history) - 1 - best.epoch >= config.patience:
+                break
             training: list[Terms] = []
             for rows in minibatch.shuffled(len(kept), config.batch(len(kept)), random):
                 terms = _terms(imputation, quality, data, kept[rows], config=config, random=random)
@@ -179,10 +192,31 @@ def train(
             judged = _judge(imputation, quality, data, np.sort(held_out), config=config, seed=seed)
             history.append(Epoch(_steps(history) + len(training), _mean(training), judged))
             best.offer(judged["total"], len(history) - 1)
-            if len(history) - 1 - best.epoch >= config.patience:
-                break
+            checkpoint.write_in_time(_CHECKPOINT, lambda: _state(parts, best, random, history))
+        checkpoint.write(_CHECKPOINT, _state(parts, best, random, history))
     best.restore()
     return TrainedNetworks(imputation, quality, history, best.epoch, np.sort(held_out))
+
+
+def _state(parts: dict[str, Any], best: _State, random: np.random.Generator, history: list[Epoch]) -> dict[str, Any]:
+    """Return all that the training goes on from, as a checkpoint can hold it."""
+    return {name: part.state_dict() for name, part in parts.items()} | {
+        "best": {"loss": best.loss, "epoch": best.epoch, "saved": best.saved},
+        "history": [asdict(epoch) for epoch in history],
+        "random": random.bit_generator.state,
+        "torch random": torch.get_rng_state(),
+    }
+
+
+def _take_up(reached: dict[str, Any], parts: dict[str, Any], best: _State, random: np.random.Generator) -> list[Epoch]:
+    """Put everything back to where it was, and return the history up to there."""
+    for name, part in parts.items():
+        part.load_state_dict(reached[name])
+    for name, value in reached["best"].items():
+        setattr(best, name, value)
+    random.bit_generator.state = reached["random"]
+    torch.set_rng_state(reached["torch random"])
+    return [Epoch(**epoch) for epoch in reached["history"]]
 
 
 def _networks(

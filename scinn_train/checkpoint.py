@@ -1,0 +1,184 @@
+"""Checkpoints: what a fit has reached, in a folder beside its output, so that one that was killed goes on from there.
+
+A fit that goes on makes the same file as one that was never stopped: random generators are put back to where they were.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scinn_infer.errors import ScinnError
+from scinn_infer.wholefile import whole_file
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable
+
+    import numpy.typing as npt
+
+    Arrays = list[npt.NDArray[Any]]
+    State = dict[str, Any]
+
+SUFFIX = ".checkpoint"
+"""Behind the name of the output."""
+
+SECONDS_BETWEEN = 30.0
+"""A state that changes all the time is written this often: seldom enough to cost nothing."""
+
+_IDENTITY = "fit.json"
+
+
+class Checkpoint:
+    """Where a fit keeps what it has reached, part by part.
+
+    Parameters
+    ----------
+    folder
+        The folder, which is made once there is something to keep; None keeps nothing.
+    identity
+        Which fit it is of.
+    """
+
+    def __init__(self, folder: Path | None = None, identity: str = "") -> None:
+        self._folder = folder
+        self._identity = identity
+        self._written = time.monotonic()
+
+    def remember(self, name: str, compute: Callable[[], Arrays]) -> Arrays:
+        """Return some arrays: those that are kept under this name, else what is computed, which is then kept."""
+        kept = self.read(name)
+        if kept is not None:
+            return [array.numpy() for array in kept["arrays"]]
+        arrays = compute()
+        if self._folder is not None:
+            import torch
+
+            self.write(name, {"arrays": [torch.from_numpy(array) for array in arrays]})
+        return arrays
+
+    def read(self, name: str) -> State | None:
+        """Return the state that is kept under a name, if any is.
+
+        Raises
+        ------
+        ScinnError
+            If it cannot be read.
+        """
+        if self._folder is None or not self._path(name).exists():
+            return None
+        import torch
+
+        try:
+            state: State = torch.load(self._path(name), weights_only=True)
+        except Exception as error:
+            msg = f"{self._path(name)} cannot be read, so the fit cannot go on from it. Remove it, and fit again."
+            raise ScinnError(msg) from error
+        return state
+
+    def write(self, name: str, state: State) -> None:
+        """Keep a state: tensors, numbers and text, in dictionaries and lists."""
+        if self._folder is None:
+            return
+        import torch
+
+        if not self._folder.exists():
+            _make(self._folder, self._identity)
+        with whole_file(self._path(name), overwrite=True) as temporary:
+            torch.save(state, temporary)
+        self._written = time.monotonic()
+
+    def write_in_time(self, name: str, state: Callable[[], State]) -> None:
+        """Keep a state, unless something was kept a moment ago."""
+        if self._folder is not None and time.monotonic() - self._written >= SECONDS_BETWEEN:
+            self.write(name, state())
+
+    def _path(self, name: str) -> Path:
+        assert self._folder is not None
+        return self._folder / f"{name.replace(' ', '-')}.pt"
+
+
+def open_checkpoint(folder: str | os.PathLike[str] | None, *, of: object, resume: bool) -> Checkpoint:
+    """Return the checkpoint of a fit: a new one, or with ``resume`` that of a fit that was stopped, if it is there.
+
+    Parameters
+    ----------
+    folder
+        Where it is; None keeps nothing.
+    of
+        Everything that decides the fit: one of anything else cannot be gone on with.
+    resume
+        Whether to go on with what is there.
+
+    Raises
+    ------
+    ScinnError
+        If the folder is there without ``resume``, or is of another fit.
+    """
+    if folder is None:
+        return Checkpoint()
+    place, identity = Path(folder), hashlib.sha256(repr(of).encode()).hexdigest()
+    check_checkpoint(place, resume=resume)
+    if place.exists() and _identity_of(place) != identity:
+        msg = (
+            f"{place} is of another fit: other data, another configuration, or other versions. Fit with what it was "
+            "begun with, or start again with --overwrite instead of --resume."
+        )
+        raise ScinnError(msg)
+    return Checkpoint(place, identity)
+
+
+def check_checkpoint(folder: Path, *, resume: bool) -> None:
+    """Refuse to lose what an earlier fit has reached.
+
+    Raises
+    ------
+    ScinnError
+        If the folder is there without ``resume``.
+    """
+    if folder.exists() and not resume:
+        msg = (
+            f"{folder} holds what an earlier fit had reached. Go on from there with --resume (resume=True), or start "
+            "again with --overwrite."
+        )
+        raise ScinnError(msg)
+
+
+def discard(folder: Path) -> None:
+    """Remove a checkpoint, and nothing but a checkpoint.
+
+    Raises
+    ------
+    ScinnError
+        If it is there but is something else, or cannot be removed.
+    """
+    if not folder.exists():
+        return
+    _identity_of(folder)
+    try:
+        shutil.rmtree(folder)
+    except OSError as error:
+        msg = f"the checkpoint {folder} cannot be removed: {error.strerror}."
+        raise ScinnError(msg) from error
+
+
+def _make(folder: Path, identity: str) -> None:
+    try:
+        folder.mkdir()
+    except OSError as error:
+        msg = f"the checkpoint {folder} cannot be made: {error.strerror}."
+        raise ScinnError(msg) from error
+    with whole_file(folder / _IDENTITY) as temporary:
+        temporary.write_text(json.dumps({"fit": identity}), encoding="utf-8")
+
+
+def _identity_of(folder: Path) -> str:
+    try:
+        return str(json.loads((folder / _IDENTITY).read_text(encoding="utf-8"))["fit"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        msg = f"{folder} is no checkpoint of a fit. Move it away, or choose another name for the output."
+        raise ScinnError(msg) from error
