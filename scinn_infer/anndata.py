@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from scinn_infer._version import __version__
+from scinn_infer.batch import as_rows, check_sample, open_batch, sample_rows
+from scinn_infer.columns import result_dtype
 from scinn_infer.errors import ScinnError
+from scinn_infer.gene_table import GeneTable
+from scinn_infer.genes import REFUSE
+from scinn_infer.lazy import as_lazy
+from scinn_infer.model import Model, load
 from scinn_infer.policies import KEEP, find_policy
 
 if TYPE_CHECKING:
-    import anndata
+    from collections.abc import Iterable
 
+    import anndata
+    import numpy.typing as npt
+    import pandas as pd
+
+    from scinn_infer.batch import Batch
+    from scinn_infer.checks import Matrix
     from scinn_infer.genes import GeneMatch
-    from scinn_infer.model import Model
 
 SHARE_DIGITS = 4
 """Digits of a share that are recorded; more are rounding errors of a sum."""
@@ -20,35 +37,49 @@ SHARE_DIGITS = 4
 
 def impute(
     adata: anndata.AnnData,
-    model: Model,
+    model: Model | str | os.PathLike[str],
     *,
     policy: str = KEEP,
     layer: str | None = None,
+    use_raw: bool = False,
+    gene_column: str | None = None,
+    duplicates: str = REFUSE,
     key_added: str = "scinn",
     copy: bool = False,
 ) -> anndata.AnnData | None:
     """Impute an AnnData object: fill its zeros, or denoise all of it. The result is a new layer.
 
-    ``X``, the genes and the cells stay as they are. The result is dense: cells × genes × 4 bytes, or 8 where the matrix
-    is float64. For a file that is too large for memory there is ``scinn-infer apply``.
+    ``X``, the genes and the cells stay as they are. The result is dense and in memory: cells × genes × 4 bytes, or 8
+    where the matrix is float64; 50,000 cells × 20,000 genes take 4 GB. For more than memory holds there is
+    ``scinn-infer apply``, from file to file.
 
     Parameters
     ----------
     adata
-        The batch, in memory. A view becomes an object of its own, as whenever something is added to one.
+        The batch. A view becomes an object of its own, as whenever something is added to one; what it is a view of
+        stays as it is. A matrix that is backed by a file, was read lazily or is a dask array is read some cells at a
+        time, and stays where it is.
     model
-        The model to apply, from :func:`scinn_infer.load`.
+        The model to apply: from :func:`scinn_infer.load`, or what that takes.
     policy
         ``"keep"``: non-zeros are kept bit for bit; zeros are filled with values that can stand beside these, so that a
         cell adds up to more than it did. ``"denoise"``: every entry of the genes that the model knows is the model's,
         those observed too; a cell adds up to about what it did.
     layer
         Where the values are, in the model's unit (``model.info.unit``) and without any logarithm; ``X`` if not given.
+    use_raw
+        Take the values of ``adata.raw``. It must have the genes of ``adata``, which the layer belongs to.
+    gene_column
+        Column of ``var`` with the names of the genes, symbols or Ensembl ids; ``var_names`` if not given. Where it has
+        no name for a gene, that in ``var_names`` counts. Messages and results keep to the order of ``var``.
+    duplicates
+        What becomes of columns that name the same gene of the model: ``"refuse"`` them, or give the model their
+        ``"sum"``, as :meth:`Model.impute` says.
     key_added
         Name of the layer (cells × genes), in the model's unit and at each cell's own depth, and of the record of how it
-        was made in ``uns``. What is there under that name is replaced.
+        was made in ``uns``. An earlier result of that name is replaced.
     copy
-        Return a copy with the result instead of adding it to ``adata``.
+        Return a copy with the result instead of adding it to ``adata``; of what is backed by a file, one in memory.
 
     Returns
     -------
@@ -58,23 +89,43 @@ def impute(
     Raises
     ------
     ScinnError
-        If there is no such policy or layer, ``adata`` is backed by a file, or :meth:`Model.impute` refuses the values
-        or genes.
+        If there is no such policy, layer or column of names, ``adata.raw`` has other genes, something else is called
+        ``key_added``, ``adata`` is a view of what is backed by a file (and not to be copied), or
+        :meth:`Model.impute` refuses the values or genes.
 
     Warns
     -----
     ScinnWarning
         As :meth:`Model.impute` does.
+
+    Examples
+    --------
+    >>> scinn_infer.impute(adata, "tissue.onnx", layer="counts")  # doctest: +SKIP
+    >>> adata.layers["scinn"], adata.uns["scinn"]["note"]  # doctest: +SKIP
     """
-    X, source = _matrix(adata, layer, key_added)
-    result = model.impute(X, adata.var_names, policy=policy, source=source, cell_names=adata.obs_names)
-    target = adata.copy() if copy else adata
+    find_policy(policy)  # refused before anything is read
+    _check_adata(adata, layer=layer, use_raw=use_raw, key_added=key_added)
+    if adata.isbacked and adata.is_view:
+        adata = _in_memory(adata, copy=copy)
+    model = _as_model(model)
+    X, source, place = _matrix(adata, layer, use_raw=use_raw)
+    table = GeneTable(
+        read=lambda: _table((adata.raw if use_raw else adata).var),
+        source="adata",
+        option="gene_column={!r}",
+        column=gene_column,
+    )
+    batch = open_batch(
+        model.info, table.names(), source=source, cell_names=adata.obs_names, duplicates=duplicates, table=table
+    )
+    result = _impute(model, X, batch, policy=policy)
+    target = (adata.to_memory() if adata.isbacked else adata.copy()) if copy else adata
     target.layers[key_added] = result
-    target.uns[key_added] = provenance(model, model.match(adata.var_names), policy=policy, layer=layer)
+    target.uns[key_added] = provenance(model, batch.match, policy=policy, place=place, names_from=table.origin)
     return target if copy else None
 
 
-def provenance(model: Model, match: GeneMatch, *, policy: str, layer: str | None) -> dict[str, Any]:
+def provenance(model: Model, match: GeneMatch, *, policy: str, place: str, names_from: str) -> dict[str, Any]:
     """Return how a result was made, in values that an ``.h5ad`` file can hold.
 
     Parameters
@@ -85,8 +136,10 @@ def provenance(model: Model, match: GeneMatch, *, policy: str, layer: str | None
         How it matched the batch's genes.
     policy
         Name of the policy.
-    layer
-        Layer that was read; None for ``X``.
+    place
+        What was read: ``"X"``, ``"layers/counts"``.
+    names_from
+        Where the names of the genes come from, in words.
     """
     info, chosen = model.info, find_policy(policy)
     return {
@@ -94,7 +147,7 @@ def provenance(model: Model, match: GeneMatch, *, policy: str, layer: str | None
         "policy": policy,
         "policy_meaning": chosen.meaning,
         "output": chosen.output_of(info),
-        "source": "X" if layer is None else f"layers/{layer}",
+        "source": place,
         "unit": info.unit,
         "model": {
             "file": model.path.name if model.path else "",
@@ -104,31 +157,86 @@ def provenance(model: Model, match: GeneMatch, *, policy: str, layer: str | None
             "species": info.species,
         },
         "genes": {
+            "names_from": names_from,
             "compared_by": match.by,
             "matched": match.matched,
             "missing": len(match.missing),
             "extra": len(match.extra),
+            "summed": len(match.summed),
             "training_expression_share": round(match.expression_share, SHARE_DIGITS),
+            "notes": " ".join(match.notes),
         },
         "note": chosen.caution,
     }
 
 
-def _matrix(adata: anndata.AnnData, layer: str | None, key_added: str) -> tuple[Any, str]:
-    """Return the matrix to read and how messages name it."""
+def _check_adata(adata: Any, *, layer: str | None, use_raw: bool, key_added: str) -> None:
+    """Refuse what is no AnnData, and names and settings that contradict each other or what is there."""
     if not hasattr(adata, "layers") or not hasattr(adata, "obs_names"):
         msg = f"adata is a {type(adata).__name__}, not an AnnData; for arrays there is Model.impute."
         raise ScinnError(msg)
-    if adata.isbacked:
-        msg = (
-            f"adata is backed by the file {adata.filename}: read it with adata.to_memory(), or apply the model from "
-            "file to file with: scinn-infer apply"
-        )
+    if use_raw and layer is not None:
+        msg = f"use_raw takes the values of adata.raw, and layer those of {layer!r}; choose one of them."
+        raise ScinnError(msg)
+    if not isinstance(key_added, str) or not key_added or "/" in key_added:
+        msg = f"key_added is {key_added!r}, which is no name for a layer."
         raise ScinnError(msg)
     if key_added == layer:
         msg = f"key_added is {key_added!r}, the layer that is read; choose another name for the result."
         raise ScinnError(msg)
-    return matrix_of(adata, layer), "adata.X" if layer is None else f"adata.layers[{layer!r}]"
+    _check_free(adata, key_added)
+
+
+def _check_free(adata: anndata.AnnData, key_added: str) -> None:
+    """Refuse to replace what is not an earlier result. The layers of a view are its parent's, which keeps them."""
+    record = adata.uns.get(key_added, {})
+    if isinstance(record, Mapping) and "scinn_version" in record:
+        return
+    parts = ("uns",) if adata.is_view else ("layers", "uns")
+    taken = [f"{part}[{key_added!r}]" for part in parts if key_added in getattr(adata, part)]
+    if taken:
+        msg = (
+            f"adata has {' and '.join(taken)} already, which scINN did not make and will not replace: choose another "
+            "key_added, or delete what is there."
+        )
+        raise ScinnError(msg)
+
+
+def _in_memory(view: anndata.AnnData, *, copy: bool) -> anndata.AnnData:
+    """Return a view of an object that is backed by a file as one in memory, if a copy was asked for."""
+    if not copy:
+        msg = (
+            f"adata is a view of what is backed by the file {view.filename}, and nothing can be added to one: pass "
+            "adata.to_memory(), or ask for a copy with copy=True."
+        )
+        raise ScinnError(msg)
+    return view.to_memory()
+
+
+def _as_model(model: Any) -> Model:
+    if isinstance(model, Model):
+        return model
+    if isinstance(model, str | bytes | os.PathLike):
+        return load(model)
+    msg = f"model is a {type(model).__name__}; pass what scinn_infer.load returns, or the path of a model file."
+    raise ScinnError(msg)
+
+
+def _matrix(adata: anndata.AnnData, layer: str | None, *, use_raw: bool) -> tuple[Any, str, str]:
+    """Return the matrix to read, how messages name it and how the record does."""
+    if not use_raw:
+        name, place = ("adata.X", "X") if layer is None else (f"adata.layers[{layer!r}]", f"layers/{layer}")
+        return matrix_of(adata, layer), name, place
+    if adata.raw is None:
+        msg = "adata.raw is not set; leave use_raw out, and name the layer that holds the values with layer=."
+        raise ScinnError(msg)
+    if not adata.raw.var_names.equals(adata.var_names):
+        msg = (
+            f"adata.raw has {adata.raw.n_vars:,} genes and adata {adata.n_vars:,}, not the same in the same order, and "
+            "a layer has the genes of adata. Impute raw as an object of its own: adata.raw.to_adata()."
+        )
+        raise ScinnError(msg)
+    return adata.raw.X, "adata.raw.X", "raw/X"
 
 
 def matrix_of(adata: anndata.AnnData, layer: str | None) -> Any:
@@ -148,3 +256,28 @@ def matrix_of(adata: anndata.AnnData, layer: str | None) -> Any:
         msg = "adata has no X; name the layer that holds the values with layer=."
         raise ScinnError(msg)
     return X
+
+
+def _table(var: Any) -> pd.DataFrame:
+    """Return ``var`` as pandas has it, also of an object that was read lazily."""
+    return var.to_memory() if hasattr(var, "to_memory") else var
+
+
+def _impute(model: Model, X: Any, batch: Batch, *, policy: str) -> npt.NDArray[np.floating[Any]]:
+    """Return the result (cells × genes) for a matrix in memory or elsewhere."""
+    lazy = as_lazy(X, source=batch.source)
+    if lazy is None:
+        rows = as_rows(X, batch)
+        batch = replace(batch, unit_checked=check_sample(sample_rows(rows), batch))
+        return _collect(model, [rows], batch, np.empty(rows.shape, result_dtype(rows.dtype)), policy=policy)
+    with closing(lazy):
+        batch = replace(batch, unit_checked=check_sample(lazy.sample(), batch))
+        return _collect(model, lazy.chunks(), batch, np.empty(lazy.shape, result_dtype(lazy.dtype)), policy=policy)
+
+
+def _collect(
+    model: Model, chunks: Iterable[Matrix], batch: Batch, result: npt.NDArray[np.floating[Any]], *, policy: str
+) -> npt.NDArray[np.floating[Any]]:
+    for start, block in model.stream(chunks, batch, policy=policy):
+        result[start : start + block.shape[0]] = block
+    return result

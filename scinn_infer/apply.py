@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from scinn_infer.anndata import provenance
 from scinn_infer.batch import check_sample, open_batch
 from scinn_infer.columns import result_dtype
+from scinn_infer.genes import REFUSE
 from scinn_infer.h5ad import H5adMatrix
 from scinn_infer.h5ad_write import bytes_needed, check_key, write_with_layer
 from scinn_infer.policies import KEEP, find_policy
@@ -34,6 +35,8 @@ def apply_file(
     *,
     policy: str = KEEP,
     layer: str | None = None,
+    gene_column: str | None = None,
+    duplicates: str = REFUSE,
     key_added: str = "scinn",
     batch_size: int | None = None,
     overwrite: bool = False,
@@ -60,6 +63,11 @@ def apply_file(
         those observed too; a cell adds up to about what it did.
     layer
         The layer to impute; ``X`` if not given.
+    gene_column
+        Column of ``var`` with the names of the genes; its index if not given.
+    duplicates
+        Whether columns that name the same gene of the model are refused or summed: ``"refuse"`` or ``"sum"``, as for
+        :meth:`scinn_infer.Model.impute`.
     key_added
         Name of the new layer, which the file must not have yet.
     batch_size
@@ -87,10 +95,17 @@ def apply_file(
     path, output = Path(path), Path(output)
     inputs = [path] if model.path is None else [path, model.path]
     check_output(output, overwrite=overwrite, keep=inputs)
-    with H5adMatrix(path, layer=layer, temporary_folder=output.resolve().parent) as matrix:
+    with H5adMatrix(path, layer=layer, gene_column=gene_column, temporary_folder=output.resolve().parent) as matrix:
         check_key(path, key_added)
         shape, dtype = matrix.shape, result_dtype(matrix.dtype)
-        batch = open_batch(model.info, matrix.genes, source=matrix.source, cell_names=matrix.cell_names)
+        batch = open_batch(
+            model.info,
+            matrix.genes,
+            source=matrix.source,
+            cell_names=matrix.cell_names,
+            duplicates=duplicates,
+            table=matrix.gene_table,
+        )
         if say:
             for sentence in _findings(matrix, batch.match):
                 say(sentence)
@@ -99,7 +114,8 @@ def apply_file(
         values = track(
             (block for _, block in blocks), description="imputing", total=shape[0], size=len, enabled=progress
         )
-        record = provenance(model, batch.match, policy=policy, layer=layer)
+        place = "X" if layer is None else f"layers/{layer}"
+        record = provenance(model, batch.match, policy=policy, place=place, names_from=matrix.gene_table.origin)
         needs = bytes_needed(path, shape, dtype)
         with whole_file(output, overwrite=overwrite, keep=inputs, needs=needs) as temporary:
             write_with_layer(temporary, path, values, key=key_added, shape=shape, dtype=dtype, provenance=record)

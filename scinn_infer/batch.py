@@ -11,7 +11,7 @@ from scipy import sparse
 
 from scinn_infer.checks import check_chunk, check_unit, stored_values
 from scinn_infer.errors import ScinnError, ScinnWarning
-from scinn_infer.genes import gene_names, match_genes
+from scinn_infer.genes import REFUSE, gene_names, match_genes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from scinn_infer.checks import Matrix
     from scinn_infer.columns import Rows
     from scinn_infer.contract import ModelInfo
+    from scinn_infer.gene_table import GeneTable
     from scinn_infer.genes import GeneMatch
 
 SAMPLE_PLACES, SAMPLE_CELLS = 8, 64
@@ -57,21 +58,36 @@ class Batch:
     first_cell: int | None = None
 
 
-def open_batch(info: ModelInfo, genes: Sequence[str], *, source: str, cell_names: Sequence[str] | None = None) -> Batch:
+def open_batch(
+    info: ModelInfo,
+    genes: Sequence[str],
+    *,
+    source: str,
+    cell_names: Sequence[str] | None = None,
+    duplicates: str = REFUSE,
+    table: GeneTable | None = None,
+) -> Batch:
     """Return what is known of a batch for a model, once its genes are found to fit.
+
+    Parameters
+    ----------
+    info, genes, source, duplicates, table
+        As :func:`scinn_infer.genes.match_genes` takes them.
+    cell_names
+        Names of the rows, for messages.
 
     Raises
     ------
     ScinnError
-        If too few of the model's genes are there, or one of them twice.
+        If too few of the model's genes are there, or one of them twice and copies are not to be summed.
 
     Warns
     -----
     ScinnWarning
-        If more than 20 % of the model's genes are missing.
+        If more than 20 % of the model's genes are missing, or many are written in another way.
     """
     names = gene_names(genes)
-    match = match_genes(info, names, source=source)
+    match = match_genes(info, names, source=source, duplicates=duplicates, table=table)
     if match.problem:
         raise ScinnError(match.problem)
     if match.warning:
@@ -95,6 +111,9 @@ def as_rows(X: Matrix, batch: Batch) -> Rows:
         transposed = X.shape[0] == len(batch.genes)
         advice = "it seems to be transposed: pass X.T" if transposed else "pass one gene name for each column"
         msg = f"{batch.source} is {X.shape[0]:,} × {X.shape[1]:,}, with {len(batch.genes):,} gene names; {advice}."
+        raise ScinnError(msg)
+    if np.ma.is_masked(X):
+        msg = f"{batch.source} has masked entries; write 0 for what was not seen: X.filled(0)."
         raise ScinnError(msg)
     if isinstance(X, np.ndarray):
         return np.asarray(X)

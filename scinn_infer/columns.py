@@ -27,6 +27,9 @@ class GeneColumns:
     Sparse entries are renumbered, dense columns gathered; where the batch has the model's genes in the model's order,
     and no others, nothing is moved.
 
+    Columns that name the same gene of the model are its copies. The model sees their sum, and the copies of the result
+    add up to the gene's value: see ``to_batch``.
+
     Parameters
     ----------
     match
@@ -42,6 +45,7 @@ class GeneColumns:
         self._missing = np.flatnonzero(match.measured == 0)
         self._batch_column = np.zeros(self._model_genes, dtype=np.intp)  # any column for a gene that is missing
         self._batch_column[match.columns[self._known]] = np.flatnonzero(self._known)
+        self._copies = _Copies(match.columns)
 
     def to_model(self, block: Rows, *, out: npt.NDArray[np.float32]) -> None:
         """Write a block (cells × genes) in the model's genes (cells × model genes); those that it lacks are zero."""
@@ -52,6 +56,8 @@ class GeneColumns:
         else:
             out[...] = np.take(block, self._batch_column, axis=1)
             out[:, self._missing] = 0
+        if self._copies:
+            out[:, self._copies.genes] = self._copies.sums(self._copies.observed(block))
 
     def to_batch(
         self, result: npt.NDArray[np.float32], block: Rows, *, keep_nonzeros: bool
@@ -67,6 +73,12 @@ class GeneColumns:
         keep_nonzeros
             Whether the block's non-zero entries stay, and not only those in genes that the model does not know. The
             network keeps them too, but a float64 block holds more digits than it has seen.
+
+        Notes
+        -----
+        Where the copies of a gene add up to zero, the first of them gets the gene's value and the others zero. Where
+        they do not, and ``keep_nonzeros``, all of them stay as they are; otherwise the value is shared among them in
+        the ratio of what was observed.
         """
         dtype = result_dtype(block.dtype)
         if not self._all_known:
@@ -78,6 +90,8 @@ class GeneColumns:
             values = result.astype(dtype, copy=False)
         if not self._all_known or (keep_nonzeros and dtype == np.float64):
             _copy_nonzeros(block, values, where=True if keep_nonzeros else ~self._known)
+        if self._copies:
+            self._copies.fill(values, result, block, keep_nonzeros=keep_nonzeros)
         return values
 
     def _renumber(self, block: CSR) -> CSR:
@@ -106,3 +120,55 @@ def _copy_nonzeros(
     positions = np.repeat(np.arange(cells) * genes, np.diff(block.indptr)) + block.indices
     copied = slice(None) if where is True else where[block.indices]
     values.reshape(-1)[positions[copied]] = block.data[copied]
+
+
+class _Copies:
+    """The columns of a batch of which several name the same gene of the model; false if there are none.
+
+    Parameters
+    ----------
+    columns
+        For each gene of the batch its column in the model, or -1 (genes,).
+
+    Attributes
+    ----------
+    genes
+        The model's columns that have copies, ascending (copied genes,).
+    """
+
+    def __init__(self, columns: npt.NDArray[np.intp]) -> None:
+        genes, times = np.unique(columns[columns >= 0], return_counts=True)
+        self.genes = genes[times > 1]
+        self._columns = np.flatnonzero(np.isin(columns, self.genes))
+        self._gene = np.searchsorted(self.genes, columns[self._columns])
+        self._is_first = np.zeros(self._columns.size, dtype=bool)
+        self._is_first[np.unique(self._gene, return_index=True)[1]] = True
+        members = (np.ones(self._gene.size), (np.arange(self._gene.size), self._gene))
+        self._membership = sparse.csr_array(members, shape=(self._gene.size, self.genes.size))
+
+    def __bool__(self) -> bool:
+        return bool(self.genes.size)
+
+    def observed(self, block: Rows) -> npt.NDArray[np.float64]:
+        """Return the copies' columns of a block (cells × copies), dense."""
+        columns = block[:, self._columns]
+        return np.asarray(columns if isinstance(columns, np.ndarray) else columns.toarray(), dtype=np.float64)
+
+    def sums(self, observed: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Return for each gene the sum of its copies (cells × copied genes)."""
+        return np.asarray(observed @ self._membership)
+
+    def fill(
+        self,
+        values: npt.NDArray[np.floating[Any]],
+        result: npt.NDArray[np.float32],
+        block: Rows,
+        *,
+        keep_nonzeros: bool,
+    ) -> None:
+        """Write the copies' columns of the values (cells × genes), as ``GeneColumns.to_batch`` says."""
+        observed = self.observed(block)
+        sums = self.sums(observed)[:, self._gene]
+        gene_values = result[:, self.genes[self._gene]].astype(np.float64)
+        shared = observed if keep_nonzeros else gene_values * observed / np.where(sums > 0, sums, 1)
+        values[:, self._columns] = np.where(sums > 0, shared, gene_values * self._is_first)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scinn_infer.errors import ScinnError
+from scinn_infer.gene_traps import find_traps
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Sequence
@@ -17,6 +18,12 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from scinn_infer.contract import ModelInfo
+    from scinn_infer.gene_table import GeneTable
+    from scinn_infer.gene_traps import Trap
+
+REFUSE, SUM = "refuse", "sum"
+DUPLICATES = (REFUSE, SUM)
+"""What can become of columns of a batch that name the same gene of the model."""
 
 WARN_BELOW = 0.8
 """Overlap under which the result deserves a look."""
@@ -24,6 +31,12 @@ WARN_BELOW = 0.8
 REFUSE_BELOW = 0.3
 """Overlap under which a batch is refused. Training hides genes at random, but never most of them: with fewer than this
 the network extrapolates, and so small an overlap nearly always means names of another kind or another species."""
+
+TRAP_SHARE = 0.01
+"""Share of the model's genes, or of its expression, that has to be lost to a way of writing names for a warning."""
+
+BETTER_BY = 0.1
+"""By how much more of the model's genes other names of the batch have to match to be worth a word."""
 
 SHARE_THAT_TELLS = 0.5
 """Share of names of one kind from which they are taken to be all of that kind."""
@@ -53,12 +66,16 @@ class GeneMatch:
         Genes of the batch that the model does not know, as the batch names them. They pass through untouched.
     duplicated
         Names that stand more than once in the batch, whether the model knows them or not.
+    summed
+        Those of them whose columns are summed for the model, because the caller asked for it.
     expression_share
         Share of the mean training expression that lies in the matched genes.
     problem
         Why the batch cannot be used and what to do, as a sentence; empty if it can.
     warning
-        What deserves a look although the batch can be used, as a sentence; empty if nothing does.
+        What deserves a look although the batch can be used, in sentences; empty if nothing does.
+    notes
+        What else was seen about the names, each a sentence: it concerns few genes.
     """
 
     by: str
@@ -70,6 +87,8 @@ class GeneMatch:
     expression_share: float
     problem: str
     warning: str
+    summed: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def matched(self) -> int:
@@ -94,7 +113,9 @@ class GeneMatch:
             text += f" Unknown to the model, and left as they are: {len(self.extra):,} of the batch's genes."
         if self.duplicated:
             text += f" More than once in the batch: {_some(self.duplicated)}."
-        return text
+        if self.summed:
+            text += f" Summed for the model: the columns of {_some(self.summed)}."
+        return " ".join((text, *self.notes))
 
 
 def gene_names(genes: Iterable[object]) -> list[str]:
@@ -116,11 +137,24 @@ def look_like_barcodes(names: Sequence[str]) -> bool:
     return _share(map(_is_barcode, names), names) >= SHARE_THAT_TELLS
 
 
-def match_genes(info: ModelInfo, genes: Sequence[str], *, source: str = "The batch") -> GeneMatch:
+def look_like_ids(names: Sequence[str]) -> bool:
+    """Tell whether most names are Ensembl ids of genes, with or without version."""
+    return _share(map(_is_ensembl, names), names) >= SHARE_THAT_TELLS
+
+
+def match_genes(
+    info: ModelInfo,
+    genes: Sequence[str],
+    *,
+    source: str = "The batch",
+    duplicates: str = REFUSE,
+    table: GeneTable | None = None,
+) -> GeneMatch:
     """Match the genes of a batch to those of a model.
 
     Names must agree to the letter, except for the version of an Ensembl id, which is ignored. Where most of the batch's
-    names are Ensembl ids they are compared with the ids that the model knows for its genes.
+    names are Ensembl ids they are compared with the ids that the model knows for its genes. Names that are probably
+    meant for a gene of the model, but are written in another way, are reported and not taken for it.
 
     Parameters
     ----------
@@ -130,6 +164,12 @@ def match_genes(info: ModelInfo, genes: Sequence[str], *, source: str = "The bat
         Names of the batch's genes, in the order of its columns.
     source
         How sentences, at their beginning, name the batch.
+    duplicates
+        ``"refuse"``: columns that name the same gene of the model are a problem. ``"sum"``: they are summed for the
+        model (:class:`scinn_infer.columns.GeneColumns`).
+    table
+        What else the batch calls its genes. Where few of the names match, it is looked through for better ones, which
+        are reported.
 
     Returns
     -------
@@ -139,30 +179,78 @@ def match_genes(info: ModelInfo, genes: Sequence[str], *, source: str = "The bat
     Raises
     ------
     ScinnError
-        If ``genes`` is not a list of names.
+        If ``genes`` is not a list of names, or ``duplicates`` is neither of the two.
     """
+    if duplicates not in DUPLICATES:
+        msg = f"duplicates is {duplicates!r}; it is {' or '.join(map(repr, DUPLICATES))}."
+        raise ScinnError(msg)
     names = gene_names(genes)
-    ids = _share(map(_is_ensembl, names), names) >= SHARE_THAT_TELLS and any(info.gene_ids)
-    table = _column_table(_labels(info) if ids else info.genes)
-    columns = np.array([_look_up(table, name) for name in names], dtype=np.intp)
+    ids = _go_by_ids(info, names)
+    columns = _find_columns(info, names, ids=ids)
     measured = np.zeros(len(info.genes), dtype=np.float32)
     measured[columns[columns >= 0]] = 1
-    missing = tuple(gene for gene, there in zip(info.genes, measured, strict=True) if not there)
-    extra = tuple(name for name, column in zip(names, columns, strict=True) if column < 0)
-    ambiguous = _repeated(names, columns.tolist(), where=columns >= 0)
-    share = _expression_share(info, measured)
-    problem = _problem(info, names, source, matched=int(measured.sum()), ambiguous=ambiguous)
+    copies = _repeated(names, columns.tolist(), where=columns >= 0)
+    traps = _traps(info, names, columns, measured)
+    problem = _problem(info, names, source, measured=measured, traps=traps, copies=() if duplicates == SUM else copies)
+    grave = [trap.sentence for trap in traps if _is_grave(info, trap)]
+    cautions = [_few(source, float(measured.mean()), _expression_share(info, measured)), *grave]
+    better = _better_names(info, table, float(measured.mean()))
     return GeneMatch(
         by="Ensembl ids" if ids else "symbols",
         columns=columns,
         measured=measured,
-        missing=missing,
-        extra=extra,
-        duplicated=(*ambiguous, *_repeated(names, names, where=columns < 0)),
-        expression_share=share,
-        problem=problem,
-        warning="" if problem else _warning(source, overlap=float(measured.mean()), share=share),
+        missing=tuple(gene for gene, there in zip(info.genes, measured, strict=True) if not there),
+        extra=tuple(name for name, column in zip(names, columns, strict=True) if column < 0),
+        duplicated=(*copies, *_repeated(names, names, where=columns < 0)),
+        expression_share=_expression_share(info, measured),
+        problem=_joined(problem, better) if problem else "",
+        warning="" if problem else _joined(*cautions, better),
+        summed=copies if duplicates == SUM else (),
+        notes=tuple(trap.sentence for trap in traps if trap.sentence not in grave and trap.sentence not in problem),
     )
+
+
+def _go_by_ids(info: ModelInfo, names: Sequence[str]) -> bool:
+    """Tell whether a batch's names are compared with the model's ids."""
+    return any(info.gene_ids) and look_like_ids(names)
+
+
+def _find_columns(info: ModelInfo, names: Sequence[str], *, ids: bool) -> npt.NDArray[np.intp]:
+    """Return the model's column of each name, or -1 (genes,)."""
+    table = _column_table(_labels(info) if ids else info.genes)
+    return np.array([_look_up(table, name) for name in names], dtype=np.intp)
+
+
+def _traps(
+    info: ModelInfo, names: Sequence[str], columns: npt.NDArray[np.intp], measured: npt.NDArray[np.float32]
+) -> list[Trap]:
+    ids = info.gene_ids or info.genes
+    missing = [(gene, gene_id) for gene, gene_id, there in zip(info.genes, ids, measured, strict=True) if not there]
+    return find_traps(
+        [name for name, column in zip(names, columns, strict=True) if column < 0],
+        missing={gene_id: gene for gene, gene_id in missing if gene_id} | {gene: gene for gene, _ in missing},
+        known={name for name, column in zip(names, columns, strict=True) if column >= 0},
+        species=info.species,
+    )
+
+
+def _is_grave(info: ModelInfo, trap: Trap) -> bool:
+    """Tell whether a trap costs the model more than a few genes."""
+    lost = np.isin(info.genes, trap.lost).astype(np.float32)
+    return max(float(lost.mean()), _expression_share(info, lost)) >= TRAP_SHARE and bool(trap.lost)
+
+
+def _better_names(info: ModelInfo, table: GeneTable | None, overlap: float) -> str:
+    """Return which other names of the batch match many more of the model's genes, and how to ask for them."""
+    if table is None or overlap >= WARN_BELOW:
+        return ""
+    best, sentence = max(overlap + BETTER_BY, REFUSE_BELOW), ""
+    for place, request, names in table.others():
+        columns = _find_columns(info, names, ids=_go_by_ids(info, names))
+        found = np.unique(columns[columns >= 0]).size / len(info.genes)
+        if found > best:
+            best, sentence = found, f"But {place} has {found:.0%} of them: {request}"
+    return sentence
 
 
 def _labels(info: ModelInfo) -> tuple[str, ...]:
@@ -204,22 +292,31 @@ def _expression_share(info: ModelInfo, measured: npt.NDArray[np.float32]) -> flo
     return float(mean @ measured) / total if total > 0 else float(measured.mean())
 
 
-def _problem(info: ModelInfo, names: Sequence[str], source: str, *, matched: int, ambiguous: Sequence[str]) -> str:
-    overlap = matched / len(info.genes)
+def _problem(
+    info: ModelInfo,
+    names: Sequence[str],
+    source: str,
+    *,
+    measured: npt.NDArray[np.float32],
+    traps: Sequence[Trap],
+    copies: Sequence[str],
+) -> str:
+    overlap = float(measured.mean())
     if overlap < REFUSE_BELOW:
         return (
             f"{source} has {overlap:.0%} of the model's {len(info.genes):,} genes; at least {REFUSE_BELOW:.0%} are "
-            f"needed. {_diagnosis(info, names, matched=matched)}"
+            f"needed. {_diagnosis(info, names, matched=int(measured.sum()), traps=traps)}"
         )
-    if ambiguous:
+    if copies:
         return (
-            f"{source} names genes of the model more than once: {_some(ambiguous)}. Sum or drop the copies; "
-            "AnnData.var_names_make_unique() keeps the first of each under its name."
+            f"{source} names genes of the model more than once: {_some(copies)}. Sum the copies for the model with "
+            "duplicates='sum' (--sum-duplicates), or drop them; AnnData.var_names_make_unique() keeps the first of "
+            "each under its name."
         )
     return ""
 
 
-def _warning(source: str, *, overlap: float, share: float) -> str:
+def _few(source: str, overlap: float, share: float) -> str:
     if overlap >= WARN_BELOW:
         return ""
     return (
@@ -228,10 +325,9 @@ def _warning(source: str, *, overlap: float, share: float) -> str:
     )
 
 
-def _diagnosis(info: ModelInfo, names: Sequence[str], *, matched: int) -> str:
+def _diagnosis(info: ModelInfo, names: Sequence[str], *, matched: int, traps: Sequence[Trap]) -> str:
     """Say what the names of a batch that shares few genes with the model seem to be, and what to do."""
-    batch_ids = _share(map(_is_ensembl, names), names) >= SHARE_THAT_TELLS
-    model_ids = _share(map(_is_ensembl, info.genes), info.genes) >= SHARE_THAT_TELLS
+    batch_ids, model_ids = look_like_ids(names), look_like_ids(info.genes)
     telling = REFUSE_BELOW * min(len(info.genes), len(names))
     species = f"is the batch of another species? The model is of {info.species or 'a species that is not stated'}."
     if not names:
@@ -240,12 +336,8 @@ def _diagnosis(info: ModelInfo, names: Sequence[str], *, matched: int) -> str:
         return (
             f"Its gene names look like cell barcodes ({_examples(names)}): pass the transposed matrix, cells × genes."
         )
-    in_case = _differ_in_case(info, names)
-    if len(in_case) >= telling:
-        return (
-            f"Many names differ from the model's only in upper and lower case ({_examples(in_case)}; the model has "
-            f"{_examples(info.genes)}): {species}"
-        )
+    if traps and len(max(traps, key=_cost).lost) >= telling:
+        return max(traps, key=_cost).sentence
     if matched >= telling:
         return (
             "The names agree, but most of the model's genes are missing: pass all genes of the batch, not a selection."
@@ -262,11 +354,12 @@ def _diagnosis(info: ModelInfo, names: Sequence[str], *, matched: int) -> str:
     )
 
 
-def _differ_in_case(info: ModelInfo, names: Sequence[str]) -> list[str]:
-    """Return the names that would be the model's if upper and lower case were the same."""
-    exact = set(info.genes)
-    folded = {gene.casefold() for gene in exact}
-    return [name for name in names if name not in exact and name.casefold() in folded]
+def _cost(trap: Trap) -> int:
+    return len(trap.lost)
+
+
+def _joined(*sentences: str) -> str:
+    return " ".join(filter(None, sentences))
 
 
 def _is_barcode(name: str) -> bool:

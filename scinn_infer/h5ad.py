@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Self, overload
 
 from scinn_infer.batch import sample_spans
 from scinn_infer.errors import ScinnError
+from scinn_infer.gene_table import GeneTable
 from scinn_infer.storage import open_storage
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from types import ModuleType, TracebackType
 
     import h5py
+    import pandas as pd
 
     from scinn_infer.storage import Rows
 
@@ -41,6 +43,8 @@ class H5adMatrix:
         The file, as anndata 0.7 or later writes it.
     layer
         Name of the layer; ``X`` if not given.
+    gene_column
+        Column of ``var`` with the names of the genes; its index if not given.
     temporary_folder
         Where a CSC matrix is re-ordered; the system's folder for temporary files if not given.
 
@@ -48,6 +52,8 @@ class H5adMatrix:
     ----------
     source
         How messages name the matrix: the file and the layer.
+    gene_table
+        What ``var`` calls the genes.
     shape
         Number of cells and genes.
     dtype
@@ -61,7 +67,7 @@ class H5adMatrix:
     ------
     ScinnError
         If h5py or anndata are not installed, the file is not an h5ad, the matrix is not there, is empty, or does not
-        fit the file's cells and genes.
+        fit the file's cells and genes; once the genes are looked at, if there is no such column of names.
 
     Examples
     --------
@@ -74,10 +80,14 @@ class H5adMatrix:
         path: str | os.PathLike[str],
         *,
         layer: str | None = None,
+        gene_column: str | None = None,
         temporary_folder: str | os.PathLike[str] | None = None,
     ) -> None:
         self.path = Path(path)
         self.source = f"{self.path}: X" if layer is None else f"{self.path}: layer {layer!r}"
+        self.gene_table = GeneTable(
+            read=lambda: self._var, source=str(self.path), option="--gene-column {}", column=gene_column
+        )
         self._file = _open(self.path)
         try:
             with _naming_damage(self.source):
@@ -109,8 +119,8 @@ class H5adMatrix:
 
     @cached_property
     def genes(self) -> list[str]:
-        """Names of the genes, from the index of ``var``."""
-        return self._names("var")
+        """Names of the genes, from the index of ``var`` or the column that was named."""
+        return self._names("var") if self.gene_table.column is None else self.gene_table.names()
 
     @cached_property
     def cells(self) -> list[str]:
@@ -154,6 +164,13 @@ class H5adMatrix:
         """
         for start, stop in sample_spans(self.shape[0]):
             yield start, self.rows(start, stop)
+
+    @cached_property
+    def _var(self) -> pd.DataFrame:
+        from anndata.io import read_elem
+
+        with _naming_damage(f"{self.path}: var"):
+            return read_elem(self._file["var"])
 
     def _names(self, axis: str) -> list[str]:
         from anndata.io import read_elem

@@ -15,7 +15,7 @@ from scinn_infer.columns import result_dtype
 from scinn_infer.contract import INPUT_EXPRESSION, INPUT_MEASURED, OUTPUT_DENOISED, OUTPUT_EXPECTED, OUTPUT_IMPUTED
 from scinn_infer.errors import ScinnError
 from scinn_infer.formats import outputs_of
-from scinn_infer.genes import GeneMatch, match_genes
+from scinn_infer.genes import REFUSE, GeneMatch, match_genes
 from scinn_infer.onnxfile import MAXIMUM_BYTES, check_onnx
 from scinn_infer.policies import KEEP, find_policy
 from scinn_infer.session import DEFAULT_PROVIDERS, Session, check_providers
@@ -121,7 +121,7 @@ class Model:
         """Threads that the model computes with."""
         return self._threads or available_threads()
 
-    def match(self, genes: Sequence[str], *, source: str = "The batch") -> GeneMatch:
+    def match(self, genes: Sequence[str], *, source: str = "The batch", duplicates: str = REFUSE) -> GeneMatch:
         """Report how the genes of a batch match the model's; a batch that cannot be used is reported as well.
 
         Parameters
@@ -130,8 +130,10 @@ class Model:
             Names of the batch's genes: symbols, or Ensembl ids.
         source
             How sentences, at their beginning, name the batch.
+        duplicates
+            As for :meth:`impute`.
         """
-        return match_genes(self.info, genes, source=source)
+        return match_genes(self.info, genes, source=source, duplicates=duplicates)
 
     def impute(
         self,
@@ -139,6 +141,7 @@ class Model:
         genes: Sequence[str],
         *,
         policy: str = KEEP,
+        duplicates: str = REFUSE,
         batch_size: int | None = None,
         source: str = "X",
         cell_names: Sequence[str] | None = None,
@@ -161,6 +164,11 @@ class Model:
             that a cell adds up to more than it did. ``"denoise"``: every entry of the genes that the model knows is
             the model's, those observed too; what was counted is weighed with what is expected, so that a cell adds up
             to about what it did.
+        duplicates
+            What becomes of columns that name the same gene of the model. ``"refuse"``: they are refused. ``"sum"``:
+            the model is given their sum, and in the result they add up to the gene's value. Where they are zero
+            together the first of them gets it; where they are not they stay as they are (``keep``), or share it in the
+            ratio of what was observed (``denoise``).
         batch_size
             Number of cells to take at a time; it changes neither the result nor, from 96 on, the speed.
         source
@@ -178,8 +186,8 @@ class Model:
         ------
         ScinnError
             If X is no such matrix, is empty, holds values that are negative, missing, infinite or (in an integer type)
-            above 2²⁴, looks log-transformed, has too few of the model's genes or one of them twice, or holds nothing
-            but zeros in them.
+            above 2²⁴, looks log-transformed, has too few of the model's genes or (unless summed) one of them twice, or
+            holds nothing but zeros in them.
 
         Warns
         -----
@@ -191,7 +199,13 @@ class Model:
             msg = f"{source} is of type {type(X).__name__}; pass a numpy array or scipy sparse matrix, cells × genes."
             raise ScinnError(msg)
         blocks = self.impute_chunks(
-            X, genes, policy=policy, batch_size=batch_size, source=source, cell_names=cell_names
+            X,
+            genes,
+            policy=policy,
+            duplicates=duplicates,
+            batch_size=batch_size,
+            source=source,
+            cell_names=cell_names,
         )
         result = np.empty(X.shape, dtype=result_dtype(X.dtype))
         for start, block in blocks:
@@ -204,6 +218,7 @@ class Model:
         genes: Sequence[str],
         *,
         policy: str = KEEP,
+        duplicates: str = REFUSE,
         batch_size: int | None = None,
         source: str = "X",
         cell_names: Sequence[str] | None = None,
@@ -215,7 +230,7 @@ class Model:
         X
             As :meth:`impute` takes it; or an iterable of such matrices, the rows of the batch in order, cut in any way.
             Each has to be a matrix of its own: rows may wait for those of the next.
-        genes, policy, source, cell_names
+        genes, policy, duplicates, source, cell_names
             As for :meth:`impute`.
         batch_size
             Number of cells to yield at a time; 96, the fastest, if not given. It does not change the values.
@@ -234,7 +249,7 @@ class Model:
             As :meth:`impute`; for values, when the block that holds them is reached, except that cells from all over a
             matrix are looked at before. Of an iterable, the first cells with any expression have to tell the unit.
         """
-        batch = open_batch(self.info, genes, source=source, cell_names=cell_names)
+        batch = open_batch(self.info, genes, source=source, cell_names=cell_names, duplicates=duplicates)
         if not hasattr(X, "shape"):
             return self.stream(X, batch, policy=policy, batch_size=batch_size)
         rows = as_rows(X, batch)

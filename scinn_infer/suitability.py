@@ -11,7 +11,7 @@ import numpy as np
 from scinn_infer.batch import Batch, check_sample, tell_empty_cells
 from scinn_infer.checks import check_chunk, check_exact
 from scinn_infer.errors import ScinnError, ScinnWarning
-from scinn_infer.genes import match_genes
+from scinn_infer.genes import REFUSE, match_genes
 from scinn_infer.progress import track
 from scinn_infer.summary import summarise, training_summary
 
@@ -87,7 +87,7 @@ class Suitability:
         return "usable with warnings" if self.warnings else "fits"
 
 
-def examine(info: ModelInfo, matrix: H5adMatrix, *, progress: bool = False) -> Suitability:
+def examine(info: ModelInfo, matrix: H5adMatrix, *, duplicates: str = REFUSE, progress: bool = False) -> Suitability:
     """Hold a batch against a model: its genes, its unit, its values, and its numbers against the training data's.
 
     Parameters
@@ -96,10 +96,12 @@ def examine(info: ModelInfo, matrix: H5adMatrix, *, progress: bool = False) -> S
         What the model says about itself.
     matrix
         The batch; all of its cells are read.
+    duplicates
+        Whether columns that name the same gene of the model are refused or summed: ``"refuse"`` or ``"sum"``.
     progress
         Whether to show a progress bar on a terminal.
     """
-    match = match_genes(info, matrix.genes, source=matrix.source)
+    match = match_genes(info, matrix.genes, source=matrix.source, duplicates=duplicates, table=matrix.gene_table)
     known = Batch(genes=matrix.genes, match=match, unit=info.unit, source=matrix.source, cell_names=matrix.cell_names)
     refusals, cautions = _look_at_sample(matrix, known)
     if match.problem:

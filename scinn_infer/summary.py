@@ -60,12 +60,11 @@ def summarise(chunks: Iterable[Matrix], match: GeneMatch) -> BatchSummary:
     match
         How the batch's genes match the model's.
     """
-    genes = np.flatnonzero(match.columns >= 0)
-    genes = genes[np.argsort(match.columns[genes])]
+    selection = _selection(match)
     depths, seen = [], []
-    total = np.zeros(genes.size)
+    total = np.zeros(match.matched)
     for chunk in chunks:
-        known = sparse.csr_array(chunk)[:, genes].astype(np.float64)
+        known = sparse.csr_array(sparse.csr_array(chunk).astype(np.float64) @ selection)
         known.eliminate_zeros()
         depths.append(known.sum(axis=1))
         seen.append(np.diff(known.indptr))
@@ -76,7 +75,7 @@ def summarise(chunks: Iterable[Matrix], match: GeneMatch) -> BatchSummary:
         empty_cells=int((depth == 0).sum()),
         depth=_spread(depth),
         genes_per_cell=_spread(genes_per_cell),
-        zero_fraction=1 - float(genes_per_cell.mean()) / genes.size,
+        zero_fraction=1 - float(genes_per_cell.mean()) / match.matched,
         gene_mean=total / depth.size,
     )
 
@@ -101,6 +100,13 @@ def training_summary(info: ModelInfo, match: GeneMatch) -> BatchSummary:
         zero_fraction=float(np.clip(zeros, 0, 1)),
         gene_mean=mean[there],
     )
+
+
+def _selection(match: GeneMatch) -> sparse.csr_array:
+    """Return what selects the model's genes in its order, and sums copies (genes × matched genes), as a product."""
+    known = np.flatnonzero(match.columns >= 0)
+    _, position = np.unique(match.columns[known], return_inverse=True)
+    return sparse.csr_array((np.ones(known.size), (known, position)), shape=(match.columns.size, match.matched))
 
 
 def _spread(values: npt.NDArray[np.number]) -> Spread:

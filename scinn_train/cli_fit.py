@@ -23,6 +23,13 @@ if TYPE_CHECKING:
 @click.argument("reference", type=click.Path(path_type=Path))
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The model file to write (.onnx).")
 @click.option("--layer", metavar="NAME", help="Layer with the expression.  [default: X]")
+@click.option("--gene-column", metavar="NAME", help="Column of var with the genes' names.  [default: the index]")
+@click.option(
+    "--gene-ids",
+    metavar="NAME",
+    help="Column of var with the genes' Ensembl ids, so that the model knows batches by either.  [default: "
+    "gene_ids, if there; otherwise, with --gene-column, the index if it holds ids]",
+)
 @click.option("--unit", type=click.Choice(UNITS), default="counts", show_default=True, help="Unit of the expression.")
 @click.option("--clusters", metavar="K", type=click.IntRange(min=2), help="Number of clusters.  [default: chosen]")
 @click.option(
@@ -52,6 +59,8 @@ def fit(
     reference: Path,
     output: Path,
     layer: str | None,
+    gene_column: str | None,
+    gene_ids: str | None,
     unit: str,
     clusters: int | None,
     preset: str,
@@ -96,7 +105,7 @@ def fit(
     )
     if capture_efficiency is not None:
         config = replace(config, module2=replace(config.module2, capture_efficiency=_efficiency(capture_efficiency)))
-    read = read_reference(reference, layer=layer)
+    read = read_reference(reference, layer=layer, gene_column=gene_column, gene_ids=gene_ids)
     import scinn_train
 
     if not resume:

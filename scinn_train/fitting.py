@@ -16,6 +16,7 @@ from scinn_infer import __version__
 from scinn_infer.anndata import matrix_of
 from scinn_infer.contract import ModelInfo
 from scinn_infer.errors import ScinnError, ScinnWarning
+from scinn_infer.gene_table import GeneTable
 from scinn_infer.threads import available_threads
 from scinn_train import export
 from scinn_train.checkpoint import open_checkpoint
@@ -24,6 +25,7 @@ from scinn_train.module1 import map_cells
 from scinn_train.normalise import Normalisation, log1p
 from scinn_train.provenance import describe_data, describe_training
 from scinn_train.quality import measure
+from scinn_train.reading import known_gene_ids
 from scinn_train.reference import Reference, prepare
 from scinn_train.scale import NetworkScale
 from scinn_train.training import train
@@ -135,6 +137,7 @@ def fit(
     *,
     config: Config | None = None,
     layer: str | None = None,
+    gene_column: str | None = None,
     gene_ids: Sequence[str] | None = None,
     cell_names: Sequence[str] | None = None,
     source: str = "the matrix",
@@ -156,8 +159,11 @@ def fit(
         Configuration; ``Config()`` when None.
     layer
         The layer of an AnnData to use instead of its ``X``.
+    gene_column
+        The column of an AnnData's ``var`` with the names of the genes, instead of ``var_names``.
     gene_ids
-        Ensembl ids of the columns, where known; taken from ``var["gene_ids"]`` of an AnnData if that is there.
+        Ensembl ids of the columns, where known; taken from ``var["gene_ids"]`` of an AnnData if that is there, or with
+        ``gene_column`` from ``var_names`` if these are ids.
     cell_names
         Names of the cells, for messages; taken from an AnnData.
     source
@@ -180,12 +186,13 @@ def fit(
     """
     config = config or Config()
     if hasattr(X, "var_names"):
-        genes = list(X.var_names) if genes is None else genes
-        gene_ids = X.var["gene_ids"] if gene_ids is None and "gene_ids" in X.var else gene_ids
+        genes = _names(X, gene_column, source) if genes is None else genes
+        gene_ids = known_gene_ids(X.var, names_from_column=gene_column is not None) if gene_ids is None else gene_ids
         cell_names = list(X.obs_names) if cell_names is None else cell_names
         X = matrix_of(X, layer)
-    elif layer is not None:
-        msg = f"layer is {layer!r}, but the data is no AnnData and has no layers. Pass the matrix that is meant."
+    elif layer is not None or gene_column is not None:
+        asked = f"layer is {layer!r}" if layer is not None else f"gene_column is {gene_column!r}"
+        msg = f"{asked}, but the data is no AnnData and has neither layers nor var. Pass the matrix and names meant."
         raise ScinnError(msg)
     if genes is None:
         msg = "the names of the genes are needed: fit(X, genes), or fit(adata)."
@@ -200,6 +207,10 @@ def fit(
     begun_with = (reference.sha256, cell_map is None, config, threads, __version__, torch.__version__)
     kept = open_checkpoint(checkpoint, of=begun_with, resume=resume)
     return _fit(reference, cell_map, config=config, threads=threads, checkpoint=kept, progress=progress)
+
+
+def _names(adata: Any, gene_column: str | None, source: str) -> list[str]:
+    return GeneTable(read=lambda: adata.var, source=source, option="gene_column={!r}", column=gene_column).names()
 
 
 def _fit(

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from scipy import sparse
 
+from scinn_infer.genes import look_like_ids
 from scinn_infer.h5ad import H5adMatrix
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import pandas as pd
+
+    from scinn_infer.gene_table import GeneTable
 
 GENE_ID_COLUMN = "gene_ids"
 """Column of ``var`` in which scanpy and 10x Genomics' readers put Ensembl ids."""
@@ -29,7 +34,7 @@ class ReferenceFile:
     genes, cells
         Names of the genes and of the cells.
     gene_ids
-        Ensembl ids of the genes, if ``var`` has a column ``gene_ids``.
+        Ensembl ids of the genes, if ``var`` has them.
     source
         How messages name the matrix.
     """
@@ -41,7 +46,9 @@ class ReferenceFile:
     source: str
 
 
-def read_reference(path: Path, *, layer: str | None = None) -> ReferenceFile:
+def read_reference(
+    path: Path, *, layer: str | None = None, gene_column: str | None = None, gene_ids: str | None = None
+) -> ReferenceFile:
     """Read the training matrix of an ``.h5ad`` file.
 
     Parameters
@@ -50,24 +57,42 @@ def read_reference(path: Path, *, layer: str | None = None) -> ReferenceFile:
         The file.
     layer
         The layer to read; ``X`` if None.
+    gene_column
+        Column of ``var`` with the names of the genes; its index if None.
+    gene_ids
+        Column of ``var`` with their Ensembl ids. If None, ``gene_ids`` where there is such a column; otherwise the
+        index, where the names come from a column and the index holds ids.
 
     Raises
     ------
     ScinnError
         If it cannot be read; the message says why.
     """
-    with H5adMatrix(path, layer=layer) as matrix:
+    with H5adMatrix(path, layer=layer, gene_column=gene_column) as matrix:
+        genes, ids = matrix.genes, _gene_ids(matrix.gene_table, gene_ids)
         chunks = [sparse.csr_array(rows) for rows in matrix.chunks(_ROWS_AT_ONCE)]
         X = sparse.csr_array(sparse.vstack(chunks, format="csr"))
-        return ReferenceFile(X, matrix.genes, matrix.cells, _gene_ids(path), matrix.source)
+        return ReferenceFile(X, genes, matrix.cells, ids, matrix.source)
 
 
-def _gene_ids(path: Path) -> list[str] | None:
-    import h5py
-    from anndata.io import read_elem
+def _gene_ids(table: GeneTable, column: str | None) -> list[str] | None:
+    if column is not None:
+        return replace(table, column=column, option="--gene-ids {}").names()
+    var = table.read()
+    return known_gene_ids(var, names_from_column=table.column is not None)
 
-    with h5py.File(path) as file:
-        if GENE_ID_COLUMN not in file["var"]:
-            return None
-        values = read_elem(file["var"][GENE_ID_COLUMN])
-    return [str(value) for value in values]
+
+def known_gene_ids(var: pd.DataFrame, *, names_from_column: bool) -> list[str] | None:
+    """Return the Ensembl ids that ``var`` (genes × columns) holds for the genes, as far as nobody said where; or None.
+
+    Parameters
+    ----------
+    var
+        The table.
+    names_from_column
+        Whether the names of the genes come from another column: the index may hold the ids then.
+    """
+    if GENE_ID_COLUMN in var.columns:
+        return [str(value) for value in var[GENE_ID_COLUMN]]
+    index = [str(name) for name in var.index]
+    return index if names_from_column and look_like_ids(index) else None

@@ -17,6 +17,10 @@ POLICY_HELP = " ".join(f"{name}: {policy.meaning}." for name, policy in POLICIES
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The .h5ad file to write.")
 @click.option("--policy", type=click.Choice(list(POLICIES)), default=KEEP, show_default=True, help=POLICY_HELP)
 @click.option("--layer", metavar="NAME", help="The layer to impute; X if not given.")
+@click.option("--gene-column", metavar="NAME", help="Column of var with the genes' names; the index if not given.")
+@click.option(
+    "--sum-duplicates", is_flag=True, help="Sum columns that name the same gene of MODEL, instead of refusing them."
+)
 @click.option("--key-added", metavar="NAME", default="scinn", show_default=True, help="Name of the new layer.")
 @click.option(
     "--batch-size", type=click.IntRange(1), metavar="N", help="Cells to take at a time: less needs less memory."
@@ -32,6 +36,8 @@ def apply(
     output: Path,
     policy: str,
     layer: str | None,
+    gene_column: str | None,
+    sum_duplicates: bool,
     key_added: str,
     batch_size: int | None,
     threads: int | None,
@@ -49,6 +55,9 @@ def apply(
     The values have to be in the unit that MODEL was trained on, which 'scinn-infer inspect' tells: for counts, the raw
     ones, neither normalised nor log-transformed. They are often kept in a layer: see --layer.
 
+    Columns that are summed stay columns of their own: together they have the value of the gene. Where they are zero
+    together the first gets it; elsewhere they stay as they are, or with --policy denoise share it as they did.
+
     The output appears when it is whole. A killed run leaves what was there before, and at most a file OUTPUT.*.part.
 
     \b
@@ -58,6 +67,7 @@ def apply(
       scinn-infer apply tissue.onnx new.h5ad -o denoised.h5ad --policy denoise
     """  # noqa: D301 - \b keeps click from filling the lines
     from scinn_infer.apply import apply_file
+    from scinn_infer.genes import REFUSE, SUM
     from scinn_infer.model import load
 
     def say(sentence: str) -> None:
@@ -70,6 +80,8 @@ def apply(
         output,
         policy=policy,
         layer=layer,
+        gene_column=gene_column,
+        duplicates=SUM if sum_duplicates else REFUSE,
         key_added=key_added,
         batch_size=batch_size,
         overwrite=overwrite,

@@ -27,8 +27,14 @@ EXIT_CODES = {"fits": 0, "usable with warnings": 1, "refused": 2}
 @click.argument("model", type=click.Path(path_type=Path))
 @click.argument("new", type=click.Path(path_type=Path))
 @click.option("--layer", metavar="NAME", help="The layer to check; X if not given.")
+@click.option("--gene-column", metavar="NAME", help="Column of var with the genes' names; the index if not given.")
+@click.option(
+    "--sum-duplicates", is_flag=True, help="Sum columns that name the same gene of MODEL, instead of refusing them."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def check(model: Path, new: Path, layer: str | None, as_json: bool) -> int:
+def check(
+    model: Path, new: Path, layer: str | None, gene_column: str | None, sum_duplicates: bool, as_json: bool
+) -> int:
     """Tell whether MODEL fits the cells in the file NEW, before it is applied.
 
     Holds the genes, the unit, the depth, the genes per cell, the zeros and the mean expression per gene against what
@@ -41,13 +47,15 @@ def check(model: Path, new: Path, layer: str | None, as_json: bool) -> int:
       scinn-infer check tissue.onnx new.h5ad
       scinn-infer check tissue.onnx new.h5ad --layer counts --json | jq .warnings
     """  # noqa: D301 - \b keeps click from filling the lines
+    from scinn_infer.genes import REFUSE, SUM
     from scinn_infer.h5ad import H5adMatrix
     from scinn_infer.model import load
     from scinn_infer.suitability import examine
 
     loaded = load(model)
-    with H5adMatrix(new, layer=layer) as matrix:
-        found = examine(loaded.info, matrix, progress=not as_json)
+    duplicates = SUM if sum_duplicates else REFUSE
+    with H5adMatrix(new, layer=layer, gene_column=gene_column) as matrix:
+        found = examine(loaded.info, matrix, duplicates=duplicates, progress=not as_json)
     if as_json:
         print_json(_document(found, matrix, loaded, layer))
     else:
@@ -76,7 +84,7 @@ def _document(found: Suitability, matrix: H5adMatrix, model: Model, layer: str |
             "species": model.info.species,
             "genes": len(model.genes),
         },
-        "genes": _gene_report(found.match),
+        "genes": {"names_from": matrix.gene_table.origin, **_gene_report(found.match)},
         "batch": _numbers(found.batch),
         "training": _numbers(found.training),
         "profile_correlation": found.profile_correlation,
@@ -92,6 +100,8 @@ def _gene_report(match: GeneMatch) -> dict[str, Any]:
         "missing": match.missing,
         "extra": match.extra,
         "duplicated": match.duplicated,
+        "summed": match.summed,
+        "notes": match.notes,
     }
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scinn_infer import ScinnError
 from scinn_infer.errors import ScinnWarning
+from scinn_infer.gene_table import GeneTable
 from scinn_infer.genes import match_genes
 
 
@@ -125,7 +128,7 @@ def test_says_that_a_batch_was_cut_to_some_genes(model, name):
 
 def test_shows_the_names_that_differ_in_case(model):
     problem = match_genes(model.info, ["GENE1", "GENE2", *(f"Gene{number}" for number in range(3, 61))]).problem
-    assert "upper and lower case (Gene3, Gene4, Gene5; the model has GENE1, GENE2, GENE3)" in problem
+    assert "upper and lower case (Gene3, Gene4, Gene5; the model has GENE3, GENE4, GENE5)" in problem
 
 
 def test_says_when_one_has_ids_and_the_other_symbols(model, genes):
@@ -150,3 +153,136 @@ def test_the_floor_and_the_warning(model, genes, counts):
 def test_a_text_is_no_list_of_names(model):
     with pytest.raises(ScinnError, match="one name for each column"):
         model.match("GENE1")
+
+
+TRAPS = [
+    (lambda gene: f" {gene}\t", r"30 names have spaces or quotes .*\(' GENE1\\t', .*the model has GENE1, GENE3"),
+    (lambda gene: f'"{gene}"', "30 names have spaces or quotes"),
+    (str.lower, r"upper and lower case \(gene1, gene3, gene5; the model has GENE1.*of human"),
+    (lambda gene: f"GRCh38_{gene}", r"30 names have something before .*\(GRCh38_GENE1, .*take it off"),
+    (lambda gene: f"hg19___{gene}", r"something before .*\(hg19___GENE1"),
+    (lambda gene: f"{gene}_ENSG00000999999", "something before or behind .* a second name"),
+    (lambda gene: f"{gene}.2", r"30 names end in a number .*\(GENE1\.2, .*a version, or a copy"),
+]
+
+
+@pytest.mark.parametrize(("spell", "sentence"), TRAPS)
+def test_tells_how_names_are_written_otherwise_and_undoes_nothing(model, genes, spell, sentence):
+    half = [spell(gene) if number % 2 == 0 else gene for number, gene in enumerate(genes)]
+    match = model.match(half)
+    assert match.matched == 30
+    assert not match.problem
+    assert re.search(sentence, match.warning), match.warning
+    assert match.warning.split(": ")[0] not in match.sentence  # told once
+    problem = model.match([spell(gene) for gene in genes]).problem
+    assert "has 0% of the model's 60 genes" in problem
+    assert re.search(sentence.split(" .*")[0].replace("30 ", "60 ").split(r" \(")[0], problem), problem
+
+
+def named(info, *names):
+    """Return the model as it would be if its last genes had these names; they hold next to nothing."""
+    mean = (*info.training_data.gene_mean[: -len(names)], *[1e-6] * len(names))
+    return replace(
+        info,
+        genes=(*info.genes[: -len(names)], *names),
+        gene_ids=(),
+        training_data=replace(info.training_data, gene_mean=mean),
+    )
+
+
+@pytest.mark.parametrize(
+    ("model_has", "batch_has", "sentence"),
+    [
+        (
+            ["MT-ND1", "MT-CO2"],
+            ["mt-Nd1", "mt-Co2"],
+            r"2 mitochondrial genes are written otherwise \(mt-Nd1, mt-Co2; .*MT",
+        ),
+        (["C1orf112"], ["C1ORF112"], r"1 name differs .* case \(C1ORF112; the model has C1orf112\): write them as"),
+        (["HLA-A", "A_B"], ["HLA.A", "A-B"], r"2 names have another sign .*\(HLA\.A, A-B; the model has HLA-A, A_B"),
+        (["SEPTIN2", "MARCH1"], ["SEPT2", "MARCHF1"], r"2 genes were renamed .*\(SEPT2, MARCHF1; .*SEPTIN2, MARCH1"),
+        (["SEPT2"], ["2-Sep"], r"1 gene has a date for a name \(2-Sep\).* The model has SEPT2"),
+        (["MARCH1"], ["Mar-01"], r"1 gene has a date for a name \(Mar-01\)"),
+        (["DEC1"], ["1-Dec", "2001-03-01 00:00:00"], "2 genes have dates for names"),
+        ([], ["1-Mar", "2-Mar", "3/1/2001"], "3 genes have dates for names .*spreadsheet"),
+        ([], ["GENE1-1", "GENE2.1"], r"2 genes seem to be copies .*\(GENE1-1, GENE2\.1\).*duplicates='sum'"),
+    ],
+)
+def test_tells_of_few_names_without_a_warning_but_of_many_with_one(model, model_has, batch_has, sentence):
+    info = named(model.info, *model_has) if model_has else replace(model.info, gene_ids=())
+    names = [*info.genes[: 60 - len(model_has)], *batch_has]
+    match = match_genes(info, names)
+    assert match.matched == 60 - len(model_has)
+    told = match.warning if model_has else " ".join(match.notes)
+    assert re.search(sentence, told), told
+    large = replace(info, genes=(*info.genes, *(f"MORE{number}" for number in range(200))))
+    large = replace(
+        large, training_data=replace(info.training_data, gene_mean=(*info.training_data.gene_mean, *[0.01] * 200))
+    )
+    match = match_genes(large, [*names, *large.genes[60:]])
+    assert not match.warning
+    assert re.search(sentence, match.sentence), match.sentence
+
+
+@pytest.mark.parametrize(
+    "names", [["NKX2-1", "RP11-34.1", "AC012.1", "1-Mar"], ["7SK", "A1BG-AS1", "H2-K1"], ["other", "other-1"]]
+)
+def test_ordinary_names_are_no_traps(model, genes, names):
+    match = model.match([*genes, *names])
+    assert not match.warning
+    assert not match.notes
+
+
+def table(column=None, **columns):
+    var = pd.DataFrame(columns, index=[f"row{number}" for number in range(60)])
+    return GeneTable(read=lambda: var, source="new.h5ad", option="--gene-column {}", column=column)
+
+
+FORMS = {
+    "object": lambda names: pd.Series(names, dtype=object),
+    "string": lambda names: pd.Series(names, dtype="string"),
+    "categories": lambda names: pd.Series(names).astype("category"),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_names_are_taken_from_the_column_and_from_the_index_where_it_has_none(genes, form):
+    names = FORMS[form]([*genes[:57], None, "", " "]).array
+    assert table("symbol", symbol=names).names() == [*genes[:57], "row57", "row58", "row59"]
+
+
+@pytest.mark.parametrize(
+    ("column", "sentence"),
+    [
+        ("symbols", "new.h5ad: there is no var column 'symbols'. Columns of names: symbol, gene_ids. Without one, the"),
+        ("n_cells", r"new.h5ad: var\['n_cells'\] holds no names, but int64. Columns of names: symbol, gene_ids"),
+        ("mixed", r"var\['mixed'\] holds no names"),
+        ("highly", r"var\['highly'\] holds no names, but bool"),
+    ],
+)
+def test_a_column_without_names_is_refused(genes, column, sentence):
+    others = {"n_cells": range(60), "mixed": [*genes[:59], 3], "highly": [True] * 60}
+    with pytest.raises(ScinnError, match=sentence):
+        table(column, symbol=genes, gene_ids=pd.Categorical([ensembl(1)] * 60), **others).names()
+
+
+def test_says_which_column_has_the_names(model, genes):
+    ids = [ensembl(number) for number in range(1, 61)]
+    known = table(ensembl=ids, symbol=[*genes[:57], "a", "b", "c"], count=range(60))
+    problem = match_genes(model.info, [f"row{number}" for number in range(60)], table=known).problem
+    assert problem.endswith("But var['ensembl'] has 100% of them: --gene-column ensembl")
+    problem = match_genes(replace(model.info, gene_ids=()), ids, table=known).problem
+    assert problem.endswith("But var['symbol'] has 95% of them: --gene-column symbol")
+    ids_only = replace(model.info, genes=tuple(ids), gene_ids=())
+    assert match_genes(ids_only, genes, table=known).problem.endswith("has 100% of them: --gene-column ensembl")
+    some = [*genes[:30], *(f"row{number}" for number in range(30))]
+    assert "But var['ensembl']" in match_genes(model.info, some, table=known).warning
+    assert not match_genes(model.info, genes, table=known).warning
+
+
+def test_says_when_the_index_would_have_been_better(model, genes):
+    var = pd.DataFrame({"odd": ["x"] * 60}, index=genes)
+    odd = GeneTable(read=lambda: var, source="adata", option="gene_column={!r}", column="odd")
+    problem = match_genes(model.info, odd.names(), table=odd).problem
+    assert problem.endswith("But the index of var has 100% of them: leave gene_column='odd' out")
+    assert not match_genes(model.info, ["y"] * 60, table=table(other=["z"] * 60)).problem.endswith("has")

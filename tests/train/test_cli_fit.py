@@ -8,12 +8,16 @@ import sys
 
 import anndata
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import sparse
 
 import scinn_infer
+import scinn_train
+from scinn_infer import ScinnError
 from scinn_infer.cli import group as infer_group
 from scinn_infer.cli import main_for
+from scinn_infer.genes import match_genes
 from scinn_train import Config
 from scinn_train.cli import group as train_group
 from scinn_train.reading import read_reference
@@ -88,6 +92,40 @@ def test_ensembl_ids_are_read_from_the_column_in_which_scanpy_puts_them(referenc
     genes, kept = read.genes, prepare(read.X, read.genes, gene_ids=read.gene_ids, config=Config())
     assert kept.gene_ids[kept.genes.index(genes[7])] == "ENSG00000000007"
     assert kept.gene_ids[kept.genes.index(genes[3])] == ""
+
+
+def test_names_and_ids_can_come_from_columns_and_the_index(reference, tmp_path):
+    path = write(tmp_path / "reference.h5ad", reference)
+    adata = anndata.read_h5ad(path)
+    symbols, ids = list(adata.var_names), [f"ENSG{number:011d}" for number in range(adata.n_vars)]
+    adata.var["feature_name"] = adata.var_names.astype("category")
+    adata.var["ids"] = [f"{name}.3" for name in ids]
+    adata.var_names = ids
+    adata.write_h5ad(path)
+    assert (read_reference(path).genes, read_reference(path).gene_ids) == (ids, None)
+    read = read_reference(path, gene_column="feature_name")
+    assert (read.genes, read.gene_ids) == (symbols, ids)
+    read = read_reference(path, gene_column="feature_name", gene_ids="ids")
+    assert (read.genes, read.gene_ids) == (symbols, adata.var["ids"].tolist())
+    with pytest.raises(ScinnError, match=r"no var column 'symbol'\. Columns of names: feature_name, ids"):
+        read_reference(path, gene_column="symbol")
+    with pytest.raises(ScinnError, match="no var column 'ensembl'"):
+        read_reference(path, gene_ids="ensembl")
+
+
+def test_a_model_fitted_with_a_column_of_symbols_knows_both(reference, quick):
+    X, symbols, _ = reference
+    var = pd.DataFrame({"symbol": symbols}, index=[f"ENSG{number:011d}" for number in range(len(symbols))])
+    adata = anndata.AnnData(sparse.csr_matrix(X), var=var)
+    info = scinn_train.fit(adata, gene_column="symbol", config=quick).info
+    by_id, by_symbol = match_genes(info, adata.var_names), match_genes(info, var["symbol"])
+    assert (by_id.by, by_symbol.by) == ("Ensembl ids", "symbols")
+    assert by_id.overlap == by_symbol.overlap == 1
+    assert (by_id.columns == by_symbol.columns).all()
+    with pytest.raises(ScinnError, match=r"no var column 'name'\. Columns of names: symbol"):
+        scinn_train.fit(adata, gene_column="name")
+    with pytest.raises(ScinnError, match="gene_column is 'symbol', but the data is no AnnData"):
+        scinn_train.fit(X, symbols, gene_column="symbol")
 
 
 def test_refusals_leave_nothing_behind(files, capsys, tmp_path):
