@@ -13,7 +13,7 @@ from scinn_infer.genes import REFUSE
 from scinn_infer.h5ad import H5adMatrix
 from scinn_infer.h5ad_write import bytes_needed, check_key, write_with_layer
 from scinn_infer.policies import KEEP, find_policy
-from scinn_infer.progress import track
+from scinn_infer.progress import busy, track
 from scinn_infer.stream import BLOCK
 from scinn_infer.wholefile import check_output, whole_file
 
@@ -109,7 +109,8 @@ def apply_file(
         if say:
             for sentence in _findings(matrix, batch.match):
                 say(sentence)
-        batch = replace(batch, unit_checked=check_sample(matrix.sample(), batch))
+        with busy("looking at some cells", enabled=progress):  # of a matrix stored by columns, this re-orders all
+            batch = replace(batch, unit_checked=check_sample(matrix.sample(), batch))
         blocks = model.stream(matrix.chunks(batch_size or CELLS_READ), batch, policy=policy)
         values = track(
             (block for _, block in blocks), description="imputing", total=shape[0], size=len, enabled=progress

@@ -17,7 +17,9 @@ import click
 from scinn_infer import __version__
 from scinn_infer.commands.apply import apply
 from scinn_infer.commands.check import check
+from scinn_infer.commands.completion import answer_shell, completion_command
 from scinn_infer.commands.console import printable
+from scinn_infer.commands.group import CommandGroup
 from scinn_infer.commands.inspect import inspect
 from scinn_infer.errors import ScinnError, ScinnWarning
 
@@ -35,28 +37,31 @@ DEBUG_HINT = "Set SCINN_DEBUG=1 to see where an error comes from."
 
 EXIT_CODES = f"""\b
 Exit codes: 0 done; 1 usable with warnings (only 'check'); 130 interrupted;
-2 refused or bad usage, nothing written.
+2 refused or bad usage, nothing written; 141 nobody reads the output any more.
 {DEBUG_HINT}
 """
 
 NO_COMMAND: Any = getattr(click.exceptions, "NoArgsIsHelpError", ())  # click has it from 8.2 on, and exits before
 
 
-@click.group(epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=CommandGroup, epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, message="%(prog)s %(version)s")
 def group() -> None:
     """Apply a scINN model, one .onnx file, to new single-cell data.
 
     \b
     Example:
-      scinn-infer check tissue.onnx new.h5ad
-      scinn-infer apply tissue.onnx new.h5ad -o imputed.h5ad
+
+    \b
+        scinn-infer check tissue.onnx new.h5ad
+        scinn-infer apply tissue.onnx new.h5ad -o imputed.h5ad
     """  # noqa: D301 - \b keeps click from filling the lines
 
 
 group.add_command(apply)
 group.add_command(inspect)
 group.add_command(check)
+group.add_command(completion_command("scinn-infer"))
 
 
 def main() -> int:
@@ -64,7 +69,14 @@ def main() -> int:
     return main_for(group, "scinn-infer", memory_hint="A smaller --batch-size of 'apply' needs less.")
 
 
-def main_for(group: click.Group, name: str, arguments: Sequence[str] | None = None, *, memory_hint: str = "") -> int:
+def main_for(
+    group: click.Group,
+    name: str,
+    arguments: Sequence[str] | None = None,
+    *,
+    memory_hint: str = "",
+    extra: str = "anndata",
+) -> int:
     """Run a command-line group; tell what goes wrong in one sentence on stderr; return the exit code.
 
     Parameters
@@ -77,6 +89,8 @@ def main_for(group: click.Group, name: str, arguments: Sequence[str] | None = No
         Its arguments; those of the process if not given. None at all asks for the help, as a group without a command.
     memory_hint
         A sentence on what to do where there is not enough memory.
+    extra
+        The extra of the distribution that brings the packages that its commands need.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     for stream in (sys.stdout, sys.stderr):
@@ -86,9 +100,11 @@ def main_for(group: click.Group, name: str, arguments: Sequence[str] | None = No
         with (
             _interruptible(),
             _warnings_told(name),
-            group.make_context(name, list(arguments) or ["--help"]) as context,
         ):
-            code = group.invoke(context)
+            code = answer_shell(group, name)
+            if code is None:
+                with group.make_context(name, list(arguments) or ["--help"]) as context:
+                    code = group.invoke(context)
         sys.stdout.flush()
         return int(code or 0)
     except click.exceptions.Exit as request:
@@ -102,13 +118,13 @@ def main_for(group: click.Group, name: str, arguments: Sequence[str] | None = No
     except (Exception, KeyboardInterrupt) as error:
         if os.environ.get("SCINN_DEBUG") == "1":
             traceback.print_exc()
-        sentence, code = _explain(error, name, memory_hint)
+        sentence, code = _explain(error, name, memory_hint, extra)
     # Told only now: with the error its traceback is gone, and the progress bar that it kept on the screen.
     click.echo(f"{name}: error: {printable(sentence)}", err=True)
     return code
 
 
-def _explain(error: BaseException, name: str, memory_hint: str) -> tuple[str, int]:
+def _explain(error: BaseException, name: str, memory_hint: str, extra: str) -> tuple[str, int]:
     """Return the sentence and the exit code for what ended a command."""
     match error:
         case KeyboardInterrupt() | click.Abort():
@@ -120,6 +136,11 @@ def _explain(error: BaseException, name: str, memory_hint: str) -> tuple[str, in
             return error.format_message(), EXIT_REFUSED
         case ScinnError():
             return str(error), EXIT_REFUSED
+        case ModuleNotFoundError(name=str() as package) if not package.startswith("scinn_"):
+            return (
+                f'the package {package!r} is not installed. It comes with: pip install "scinn[{extra}]"',
+                EXIT_REFUSED,
+            )
         case OSError():
             where = f"{error.filename}: " if error.filename else ""
             reason = os.strerror(error.errno) if error.errno else error

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-
-    from rich.progress import Progress
 
 Item = TypeVar("Item")
 
@@ -22,7 +21,7 @@ def track(
     size: Callable[[Item], int] | None = None,
     enabled: bool = True,
 ) -> Iterator[Item]:
-    """Yield the items of ``iterable`` while a bar shows how many are done, how fast, and the time left.
+    """Yield the items of ``iterable`` while a bar shows how many are done, how fast, the time gone and the time left.
 
     Parameters
     ----------
@@ -42,33 +41,34 @@ def track(
     if not (enabled and sys.stderr.isatty()):
         yield from iterable
         return
-    with _bar(unit) as bar:
+    from scinn_infer.progress_bar import Done, new_bar
+
+    with new_bar(Done(unit)) as bar:
         task = bar.add_task(description, total=total)
-        for item in iterable:
-            yield item
-            bar.advance(task, 1 if size is None else size(item))
+        try:
+            for item in iterable:
+                yield item
+                bar.advance(task, 1 if size is None else size(item))
+        finally:
+            bar.stop_task(task)  # whoever stops before the end has no time left to tell
 
 
-def _bar(unit: str) -> Progress:
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
-    from rich.text import Text
+@contextmanager
+def busy(description: str, *, enabled: bool = True) -> Iterator[None]:
+    """Show that something is being done, and for how long already, until the block ends: then it is gone.
 
-    class Done(ProgressColumn):
-        """How many of how many, and how many a second."""
+    Parameters
+    ----------
+    description
+        What is being done, in front of the bar.
+    enabled
+        False shows nothing.
+    """
+    if not (enabled and sys.stderr.isatty()):
+        yield
+        return
+    from scinn_infer.progress_bar import new_bar
 
-        def render(self, task: Task) -> Text:
-            of = "" if task.total is None else f"/{task.total:,.0f}"
-            speed = task.finished_speed or task.speed
-            rate = "" if speed is None else f", {speed:,.{0 if speed >= 10 else 1}f} {unit}/s"
-            return Text(f"{task.completed:,.0f}{of} {unit}{rate}")
-
-    # The description is told as plain text: it may hold a file name, and brackets in it are no markup.
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        Done(),
-        TimeRemainingColumn(elapsed_when_finished=True),
-    )
-    # stdout stays as it is: rich would print it on stderr, above the bar.
-    return Progress(*columns, console=Console(stderr=True), redirect_stdout=False)
+    with new_bar(transient=True) as bar:
+        bar.add_task(description, total=None)
+        yield

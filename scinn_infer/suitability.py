@@ -12,7 +12,7 @@ from scinn_infer.batch import Batch, check_sample, tell_empty_cells
 from scinn_infer.checks import check_chunk, check_exact
 from scinn_infer.errors import ScinnError, ScinnWarning
 from scinn_infer.genes import REFUSE, match_genes
-from scinn_infer.progress import track
+from scinn_infer.progress import busy, track
 from scinn_infer.summary import summarise, training_summary
 
 if TYPE_CHECKING:
@@ -103,7 +103,8 @@ def examine(info: ModelInfo, matrix: H5adMatrix, *, duplicates: str = REFUSE, pr
     """
     match = match_genes(info, matrix.genes, source=matrix.source, duplicates=duplicates, table=matrix.gene_table)
     known = Batch(genes=matrix.genes, match=match, unit=info.unit, source=matrix.source, cell_names=matrix.cell_names)
-    refusals, cautions = _look_at_sample(matrix, known)
+    with busy("looking at some cells", enabled=progress):  # of a matrix stored by columns, this re-orders all
+        refusals, cautions = _look_at_sample(matrix, known)
     if match.problem:
         refusals.insert(0, match.problem)
     if match.warning:

@@ -10,9 +10,12 @@ import click
 
 from scinn_infer import __version__
 from scinn_infer.cli import DEBUG_HINT, main_for
+from scinn_infer.commands.completion import completion_command
+from scinn_infer.commands.group import CommandGroup
 
 EXIT_CODES = f"""\b
-Exit codes: 0 done; 2 refused or bad usage; 130 interrupted.
+Exit codes: 0 done; 2 refused or bad usage; 130 interrupted;
+141 nobody reads the output any more.
 {DEBUG_HINT}
 """
 
@@ -21,10 +24,11 @@ COMMANDS = {
     "evaluate": "scinn_train.cli_evaluate:evaluate",
     "datasets": "scinn_train.datasets.cli:datasets",
     "demo": "scinn_train.cli_demo:demo",
+    "completion": "scinn_train.cli:completion",
 }
 
 
-class LazyGroup(click.Group):
+class LazyGroup(CommandGroup):
     """A group that imports a command only when it is asked for, as click's documentation suggests."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
@@ -47,15 +51,20 @@ def group() -> None:
 
     \b
     Example:
-      scinn-train demo
-      scinn-train datasets fetch scmix_5cl_celseq2
-      scinn-train fit reference.h5ad -o tissue.onnx --tissue pancreas --species human
-      scinn-train evaluate raw.h5ad imputed.h5ad --labels label
+
+    \b
+        scinn-train demo
+        scinn-train datasets fetch scmix_5cl_celseq2
+        scinn-train fit reference.h5ad -o tissue.onnx --tissue pancreas --species human
+        scinn-train evaluate raw.h5ad imputed.h5ad --labels label
     """  # noqa: D301 - \b keeps click from filling the lines
+
+
+completion = completion_command("scinn-train")
 
 
 def main() -> int:
     """Run ``scinn-train`` on the process's arguments; return the exit code."""
     # Read when torch loads. Threads that spin while they wait make a training on a shared machine many times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    return main_for(group, "scinn-train", memory_hint="Fewer cells or genes need less.")
+    return main_for(group, "scinn-train", memory_hint="Fewer cells or genes need less.", extra="train")

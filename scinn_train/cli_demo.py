@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from scinn_infer.commands.console import print_json
+from scinn_infer.commands.options import json_option, quiet_option, speaker
+
 if TYPE_CHECKING:
     from scinn_train.demo import Demo
 
 
+def _complete_dataset(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    from scinn_train.datasets.cli import complete_name
+
+    return complete_name(context, parameter, incomplete)
+
+
 @click.command(short_help="Train, export, apply to cells never seen, score and draw, on simulated or public data.")
 @click.option(
-    "--dataset", metavar="NAME", help="A dataset of 'scinn-train datasets list'.  [default: simulated tissue]"
+    "--dataset",
+    metavar="NAME",
+    shell_complete=_complete_dataset,
+    help="A dataset of 'scinn-train datasets list'.  [default: simulated tissue]",
 )
 @click.option(
     "-o",
@@ -26,8 +39,11 @@ if TYPE_CHECKING:
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of every random step.")
 @click.option("--threads", metavar="N", type=click.IntRange(min=1), help="CPU threads.  [default: all it may use]")
 @click.option("--overwrite", is_flag=True, help="Write into the folder whatever is in it.")
-@click.option("--quiet", is_flag=True, help="Print the tables only.")
-def demo(*, dataset: str | None, output: Path, seed: int, threads: int | None, overwrite: bool, quiet: bool) -> None:
+@json_option
+@quiet_option
+def demo(
+    *, dataset: str | None, output: Path, seed: int, threads: int | None, overwrite: bool, as_json: bool, quiet: bool
+) -> None:
     """Train on reference cells, export, apply the file to cells never seen in training, score and draw.
 
     The default is a simulated tissue in two batches: the second is never seen in training, and its true expression is
@@ -36,17 +52,24 @@ def demo(*, dataset: str | None, output: Path, seed: int, threads: int | None, o
 
     \b
     Example:
-      scinn-train demo
-      scinn-train demo --dataset scmix_5cl_celseq2 -o scmix-demo
+
+    \b
+        scinn-train demo
+        scinn-train demo --dataset scmix_5cl_celseq2 -o scmix-demo
     """  # noqa: D301 - \b keeps click from filling the lines
-    from scinn_train.demo import run_demo
+    from scinn_train.demo import RESULTS, run_demo
 
     done = run_demo(dataset, folder=output, seed=seed, threads=threads, overwrite=overwrite, progress=not quiet)
-    _report(done)
+    if as_json:
+        results = json.loads((done.folder / RESULTS).read_text(encoding="utf-8"))
+        print_json({"folder": str(done.folder), **results})
+    else:
+        _report(done)
+    _tell_files(done, quiet=quiet)
 
 
 def _report(done: Demo) -> None:
-    from scinn_train.demo import CONTENTS, SEEDS
+    from scinn_train.demo import SEEDS
     from scinn_train.report import print_comparison, print_truth
     from scinn_train.transforms import HEADLINE
 
@@ -56,8 +79,14 @@ def _report(done: Demo) -> None:
     if done.comparison:
         print_comparison(done.comparison)
     seeds = f" Cell types: median of {len(SEEDS)} seeds (range)." if done.comparison else " No cell types are known."
-    click.echo(f"Scale: {HEADLINE}.{seeds}\n")
-    click.echo(f"{done.folder} holds:")
+    click.echo(f"Scale: {HEADLINE}.{seeds}")
+
+
+def _tell_files(done: Demo, *, quiet: bool) -> None:
+    from scinn_train.demo import CONTENTS
+
+    say = speaker(quiet=quiet)
+    say(f"\n{done.folder} holds:")
     for name, what in CONTENTS.items():
         if (done.folder / name).exists():
-            click.echo(f"  {name:<17} {what}")
+            say(f"  {name:<17} {what}")

@@ -11,7 +11,9 @@ import numpy as np
 from scipy import sparse
 
 from scinn_infer.commands.console import print_json
+from scinn_infer.commands.options import json_option, quiet_option
 from scinn_infer.errors import ScinnError
+from scinn_infer.progress import track
 from scinn_train.report import comparison_record, print_comparison
 from scinn_train.transforms import HEADLINE
 
@@ -31,7 +33,8 @@ ROWS_AT_ONCE = 1024
 @click.option("--raw-layer", metavar="NAME", help="Layer of RAW that it was imputed from.  [default: X]")
 @click.option("--seeds", type=click.IntRange(1, 1000), default=5, show_default=True, help="Number of seeds.")
 @click.option("--restarts", type=click.IntRange(1), default=50, show_default=True, help="k-means restarts per seed.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, with the score of every seed.")
+@json_option
+@quiet_option
 def evaluate(
     *,
     raw: Path,
@@ -42,6 +45,7 @@ def evaluate(
     seeds: int,
     restarts: int,
     as_json: bool,
+    quiet: bool,
 ) -> None:
     """Hold the cell types of RAW (.h5ad) against what can be told from RAW and from IMPUTED (.h5ad).
 
@@ -50,16 +54,18 @@ def evaluate(
 
     \b
     Example:
-      scinn-train evaluate new.h5ad imputed.h5ad --labels cell_type
+
+    \b
+        scinn-train evaluate new.h5ad imputed.h5ad --labels cell_type
     """  # noqa: D301 - \b keeps click from filling the lines
-    before, after = _read(raw, raw_layer), _read(imputed, layer)
+    before, after = _read(raw, raw_layer, progress=not quiet), _read(imputed, layer, progress=not quiet)
     _check_same(before, after, "cell")
     _check_same(before, after, "gene")
     types = _read_labels(raw, labels)
 
     from scinn_train.evaluate import compare
 
-    comparison = compare(before.X, after.X, types, seeds=range(seeds), restarts=restarts, progress=not as_json)
+    comparison = compare(before.X, after.X, types, seeds=range(seeds), restarts=restarts, progress=not quiet)
     changed = _changed_entries(before.X, after.X)
     if as_json:
         facts = {"cells": len(before.cells), "genes": len(before.genes), "types": len(set(types))}
@@ -81,12 +87,19 @@ class _Expression:
     genes: list[str]
 
 
-def _read(path: Path, layer: str | None) -> _Expression:
+def _read(path: Path, layer: str | None, *, progress: bool) -> _Expression:
     from scinn_infer.checks import check_chunk
     from scinn_infer.h5ad import H5adMatrix
 
     with H5adMatrix(path, layer=layer) as matrix:
-        chunks = list(matrix.chunks(ROWS_AT_ONCE))
+        read = track(
+            matrix.chunks(ROWS_AT_ONCE),
+            description=f"reading {path.name}",
+            total=matrix.shape[0],
+            size=lambda rows: rows.shape[0],
+            enabled=progress,
+        )
+        chunks = list(read)
         X = np.concatenate(chunks) if matrix.storage == "dense" else sparse.vstack(chunks, format="csr")
         check_chunk(X, genes=matrix.genes, cell_names=matrix.cells, source=matrix.source)
         return _Expression(path, X, matrix.cells, matrix.genes)

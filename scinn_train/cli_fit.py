@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from scinn_infer.commands.console import print_json
+from scinn_infer.commands.options import json_option, quiet_option, speaker
 from scinn_infer.contract import UNITS
 from scinn_infer.errors import ScinnError
+from scinn_infer.progress import busy
 from scinn_infer.wholefile import check_output
 from scinn_train.checkpoint import SUFFIX, check_checkpoint, discard
 from scinn_train.config import DEVICES, PRESETS, Config
 from scinn_train.reading import read_reference
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from scinn_train.fitting import Result
 
 
@@ -53,7 +58,8 @@ if TYPE_CHECKING:
 @click.option("--licence", default="", help="Stored in the model file.")
 @click.option("--overwrite", is_flag=True, help="Replace the output, and a checkpoint, if they exist.")
 @click.option("--resume", is_flag=True, help="Go on from the checkpoint of a fit that was stopped, if there is one.")
-@click.option("--quiet", is_flag=True, help="Say nothing but warnings and errors.")
+@json_option
+@quiet_option
 def fit(
     *,
     reference: Path,
@@ -73,6 +79,7 @@ def fit(
     licence: str,
     overwrite: bool,
     resume: bool,
+    as_json: bool,
     quiet: bool,
 ) -> None:
     """Fit scINN on the cells of REFERENCE (.h5ad) and write the model file.
@@ -85,9 +92,11 @@ def fit(
 
     \b
     Example:
-      scinn-train fit reference.h5ad -o tissue.onnx --tissue pancreas --species human
-      scinn-train fit smartseq.h5ad -o tissue.onnx --layer tpm --unit tpm
-      scinn-train fit reference.h5ad -o tissue.onnx --resume
+
+    \b
+        scinn-train fit reference.h5ad -o tissue.onnx --tissue pancreas --species human
+        scinn-train fit smartseq.h5ad -o tissue.onnx --layer tpm --unit tpm
+        scinn-train fit reference.h5ad -o tissue.onnx --resume
     """  # noqa: D301 - \b keeps click from filling the lines
     check_output(output, overwrite=overwrite, keep=[reference])
     checkpoint = output.with_name(output.name + SUFFIX)
@@ -105,7 +114,7 @@ def fit(
     )
     if capture_efficiency is not None:
         config = replace(config, module2=replace(config.module2, capture_efficiency=_efficiency(capture_efficiency)))
-    read = read_reference(reference, layer=layer, gene_column=gene_column, gene_ids=gene_ids)
+    read = read_reference(reference, layer=layer, gene_column=gene_column, gene_ids=gene_ids, progress=not quiet)
     import scinn_train
 
     if not resume:
@@ -122,7 +131,8 @@ def fit(
             resume=resume,
             progress=not quiet,
         )
-        result.export(output, overwrite=overwrite)
+        with busy("proving the model file", enabled=not quiet):
+            result.export(output, overwrite=overwrite)
     except KeyboardInterrupt:
         if checkpoint.exists():
             click.echo(
@@ -130,8 +140,11 @@ def fit(
             )
         raise
     discard(checkpoint)
-    if not quiet:
-        _report(result, output)
+    say = speaker(quiet=quiet)
+    for sentence in _report(result, output):
+        say(sentence)
+    if as_json:
+        print_json(_document(result, output))
 
 
 def _efficiency(text: str) -> float | None:
@@ -142,18 +155,31 @@ def _efficiency(text: str) -> float | None:
         raise ScinnError(msg) from error
 
 
-def _report(result: Result, output: Path) -> None:
+def _report(result: Result, output: Path) -> Iterator[str]:
     data, quality = result.info.training_data, result.info.quality
-    click.echo(
-        f"{data.cells:,} cells × {len(result.genes):,} genes (of {data.genes_before_filter:,}), {result.info.unit}"
-    )
-    click.echo(f"module 1: {result.info.clusters} clusters, {result.seconds['module 1']:.1f} s")
-    click.echo(
-        f"module 2: {len(result.history)} epochs, best {result.best_epoch + 1}, {result.seconds['module 2']:.1f} s"
-    )
-    click.echo(
+    yield f"{data.cells:,} cells × {len(result.genes):,} genes (of {data.genes_before_filter:,}), {result.info.unit}"
+    yield f"module 1: {result.info.clusters} clusters, {result.seconds['module 1']:.1f} s"
+    yield f"module 2: {len(result.history)} epochs, best {result.best_epoch + 1}, {result.seconds['module 2']:.1f} s"
+    yield (
         f"held-out cells ({quality['held_out_cells']:.0f}), hidden entries: correlation "
         f"{quality['masked_correlation']:.3f} (gene mean {quality['gene_mean_correlation']:.3f}), "
         f"{quality['masked_deviance_explained']:.1%} of the gene mean's deviance explained"
     )
-    click.echo(f"wrote {output}, {output.stat().st_size / 1e6:.1f} MB")
+    yield f"wrote {output}, {output.stat().st_size / 1e6:.1f} MB"
+
+
+def _document(result: Result, output: Path) -> dict[str, Any]:
+    data = result.info.training_data
+    return {
+        "file": str(output),
+        "bytes": output.stat().st_size,
+        "cells": data.cells,
+        "genes": len(result.genes),
+        "genes_before_filter": data.genes_before_filter,
+        "unit": result.info.unit,
+        "clusters": result.info.clusters,
+        "epochs": len(result.history),
+        "best_epoch": result.best_epoch + 1,
+        "seconds": {name.replace(" ", "_"): round(seconds, 3) for name, seconds in result.seconds.items()},
+        "quality": result.info.quality,
+    }

@@ -118,7 +118,7 @@ def choose_clusters(graphs: Sequence[SpectralGraph], *, most: int, seed: int, pr
         return 1
     scores = []
     described = track(
-        candidates, description="number of clusters", total=len(candidates), unit="tried", enabled=progress
+        candidates, description="number of clusters", total=len(candidates), unit="numbers", enabled=progress
     )
     for clusters in described:
         silhouettes = [

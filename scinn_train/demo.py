@@ -104,7 +104,7 @@ def run_demo(
     overwrite
         Write into ``folder`` whatever is in it, over the files of an earlier demo.
     progress
-        Whether to say on stdout what is being done, and to show progress bars on a terminal.
+        Whether to say on stderr what is being done, and to show progress bars on a terminal.
     simulation
         The tissue to simulate, if not the default; its own seed holds.
 
@@ -143,7 +143,7 @@ def run_demo(
 
 
 class _Steps:
-    """Says on stdout what begins, and how long it took."""
+    """Says on stderr what begins, and how long it took."""
 
     def __init__(self, *, enabled: bool) -> None:
         self._enabled = enabled
@@ -159,7 +159,7 @@ class _Steps:
 
     def _say(self, line: str) -> None:
         if self._enabled:
-            click.echo(line)
+            click.echo(line, err=True)
 
 
 def _check_folder(folder: Path) -> Path:

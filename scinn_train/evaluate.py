@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scinn_infer.errors import ScinnError
-from scinn_infer.progress import track
+from scinn_infer.progress import busy, track
 from scinn_train.transforms import HEADLINE, TRANSFORMS
 
 if TYPE_CHECKING:
@@ -118,11 +118,19 @@ def evaluate(
         If a cell has no type, there are fewer than two types or as many as cells, or all cells are alike.
     """
     types = encode_types(labels, cells=X.shape[0])
-    components = principal_components(X)
-    clusterings, pictures = [], []
-    for seed in track(seeds, description=description, total=len(seeds), unit="seeds", enabled=progress):
-        clusterings.append(kmeans(components, clusters=types.max() + 1, restarts=restarts, random_state=seed))
-        pictures.append(umap_picture(components, random_state=seed))
+    with busy(f"{description}: principal components", enabled=progress):
+        components = principal_components(X)
+    clusters = types.max() + 1
+    clusterings = [
+        kmeans(components, clusters=clusters, restarts=restarts, random_state=seed)
+        for seed in track(
+            seeds, description=f"{description}: k-means", total=len(seeds), unit="seeds", enabled=progress
+        )
+    ]
+    pictures = [
+        umap_picture(components, random_state=seed)
+        for seed in track(seeds, description=f"{description}: UMAP", total=len(seeds), unit="seeds", enabled=progress)
+    ]
     scores = agreement(types, clusterings)
     scores["silhouette"] = Score(tuple(silhouette(picture, types) for picture in pictures))
     return Evaluation(scores=scores, picture=pictures[0])
@@ -182,11 +190,11 @@ def compare(
     before = protocol(TRANSFORMS[HEADLINE](raw), description="raw")
     after = protocol(TRANSFORMS[HEADLINE](imputed), description="imputed")
     types = encode_types(labels, cells=raw.shape[0])
+    others = [scale for scale in TRANSFORMS if scale != HEADLINE]
     raw_ari = {HEADLINE: before.scores["ARI"]}
-    for scale, transform in TRANSFORMS.items():
-        if scale != HEADLINE:
-            components = principal_components(transform(raw))
-            raw_ari[scale] = kmeans_scores(components, types, seeds=seeds, restarts=restarts)["ARI"]
+    for scale in track(others, description="raw on other scales", total=len(others), unit="scales", enabled=progress):
+        components = principal_components(TRANSFORMS[scale](raw))
+        raw_ari[scale] = kmeans_scores(components, types, seeds=seeds, restarts=restarts)["ARI"]
     return Comparison(before, after, raw_ari)
 
 

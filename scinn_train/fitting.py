@@ -17,6 +17,7 @@ from scinn_infer.anndata import matrix_of
 from scinn_infer.contract import ModelInfo
 from scinn_infer.errors import ScinnError, ScinnWarning
 from scinn_infer.gene_table import GeneTable
+from scinn_infer.progress import busy
 from scinn_infer.threads import available_threads
 from scinn_train import export
 from scinn_train.checkpoint import open_checkpoint
@@ -198,7 +199,8 @@ def fit(
         msg = "the names of the genes are needed: fit(X, genes), or fit(adata)."
         raise ScinnError(msg)
     gene_ids = None if gene_ids is None else list(gene_ids)
-    reference = prepare(X, genes, config=config, gene_ids=gene_ids, cell_names=cell_names, source=source)
+    with busy("checking the reference", enabled=progress):
+        reference = prepare(X, genes, config=config, gene_ids=gene_ids, cell_names=cell_names, source=source)
     empty = reference.cells_before - len(reference.cells)
     if empty:
         msg = f"{source}: {empty} cell(s) have no expression in the model's genes; they are left out of the training."
@@ -247,7 +249,8 @@ def _fit(
             checkpoint=checkpoint,
             progress=progress,
         )
-        quality = measure(networks, normalised, config=config.module2, seed=config.seed, device=device)
+        with busy("measuring the quality", enabled=progress):
+            quality = measure(networks, normalised, config=config.module2, seed=config.seed, device=device)
     trained = time.perf_counter()
     info = ModelInfo(
         genes=reference.genes,

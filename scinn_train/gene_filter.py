@@ -19,6 +19,8 @@ from scinn_train.networks import initialise
 from scinn_train.randomness import derive, torch_seed
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import numpy.typing as npt
     from scipy import sparse
 
@@ -42,12 +44,18 @@ def gene_scores(
     """
     cells, genes = X.shape
     scores = np.zeros(genes, dtype=np.float32)
-    repeats = range(config.filter_repeats)
-    for repeat in track(repeats, description="gene filter", total=len(repeats), unit="networks", enabled=progress):
+    for repeat in range(config.filter_repeats):
         random = np.random.default_rng(derive(seed, "gene filter", repeat))
         sample = random.permutation(cells)[: config.sample_size(cells)]
+        epochs = track(
+            range(config.filter_epochs),
+            description=f"gene filter {repeat + 1} of {config.filter_repeats}",
+            total=config.filter_epochs,
+            unit="epochs",
+            enabled=progress,
+        )
         with torch_seed(derive(seed, "gene filter weights", repeat)):
-            weight = _encoder_weight(X[sample], config=config, random=random, device=device)
+            weight = _encoder_weight(X[sample], epochs, config=config, random=random, device=device)
         scores += _min_max(weight.std(axis=0)) / config.filter_repeats
     return scores
 
@@ -58,7 +66,12 @@ def select_genes(scores: npt.NDArray[np.float32], *, count: int) -> npt.NDArray[
 
 
 def _encoder_weight(
-    X: sparse.csr_array, *, config: Module1Config, random: np.random.Generator, device: torch.device
+    X: sparse.csr_array,
+    epochs: Iterable[int],
+    *,
+    config: Module1Config,
+    random: np.random.Generator,
+    device: torch.device,
 ) -> npt.NDArray[np.float32]:
     cells, genes = X.shape
     encoder = nn.Linear(genes, config.filter_hidden).to(device)
@@ -67,7 +80,7 @@ def _encoder_weight(
         initialise(layer)
     parameters = [*encoder.parameters(), *decoder.parameters()]
     optimiser = torch.optim.AdamW(parameters, lr=1e-3, weight_decay=1e-6, eps=1e-7)
-    for _ in range(config.filter_epochs):
+    for _ in epochs:
         for rows in minibatch.shuffled(cells, config.batch_size(cells), random):
             batch = minibatch.dense(X, rows, device)
             loss = nn.functional.mse_loss(decoder(encoder(batch)), batch)

@@ -102,12 +102,13 @@ def _cluster(
     random = np.random.default_rng(derive(seed, "cluster sample"))
     sample = np.sort(random.permutation(cells)[: clustering.CLUSTERED_AT_ONCE])
     components = clusters or config.most_clusters
-    described = track(latents, description="clusters", total=len(latents), unit="latents", enabled=progress)
-    graphs = [clustering.SpectralGraph.from_latent(latent[sample], components=components) for latent in described]
+    drawn = track(latents, description="neighbour graphs", total=len(latents), unit="latents", enabled=progress)
+    graphs = [clustering.SpectralGraph.from_latent(latent[sample], components=components) for latent in drawn]
     kmeans_seed = derive(seed, "k-means")
     last_of_each_network = graphs[config.snapshots - 1 :: config.snapshots]  # the others are close to it
     number = clusters or clustering.choose_clusters(
         last_of_each_network, most=config.most_clusters, seed=kmeans_seed, progress=progress
     )
-    labels = [graph.cut(number, seed=kmeans_seed) for graph in graphs]
-    return [clustering.vote(latent, sample, found) for latent, found in zip(latents, labels, strict=True)]
+    pairs = list(zip(latents, graphs, strict=True))
+    described = track(pairs, description="cells to clusters", total=len(pairs), unit="latents", enabled=progress)
+    return [clustering.vote(latent, sample, graph.cut(number, seed=kmeans_seed)) for latent, graph in described]

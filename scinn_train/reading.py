@@ -9,6 +9,7 @@ from scipy import sparse
 
 from scinn_infer.genes import look_like_ids
 from scinn_infer.h5ad import H5adMatrix
+from scinn_infer.progress import track
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,7 +48,12 @@ class ReferenceFile:
 
 
 def read_reference(
-    path: Path, *, layer: str | None = None, gene_column: str | None = None, gene_ids: str | None = None
+    path: Path,
+    *,
+    layer: str | None = None,
+    gene_column: str | None = None,
+    gene_ids: str | None = None,
+    progress: bool = False,
 ) -> ReferenceFile:
     """Read the training matrix of an ``.h5ad`` file.
 
@@ -62,6 +68,8 @@ def read_reference(
     gene_ids
         Column of ``var`` with their Ensembl ids. If None, ``gene_ids`` where there is such a column; otherwise the
         index, where the names come from a column and the index holds ids.
+    progress
+        Whether to show a progress bar on a terminal.
 
     Raises
     ------
@@ -70,7 +78,14 @@ def read_reference(
     """
     with H5adMatrix(path, layer=layer, gene_column=gene_column) as matrix:
         genes, ids = matrix.genes, _gene_ids(matrix.gene_table, gene_ids)
-        chunks = [sparse.csr_array(rows) for rows in matrix.chunks(_ROWS_AT_ONCE)]
+        read = track(
+            matrix.chunks(_ROWS_AT_ONCE),
+            description="reading",
+            total=matrix.shape[0],
+            size=lambda rows: rows.shape[0],
+            enabled=progress,
+        )
+        chunks = [sparse.csr_array(rows) for rows in read]
         X = sparse.csr_array(sparse.vstack(chunks, format="csr"))
         return ReferenceFile(X, genes, matrix.cells, ids, matrix.source)
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from scinn_infer.errors import ScinnError
-from scinn_infer.progress import track
+from scinn_infer.progress import busy, track
 from scinn_train import losses, minibatch
 from scinn_train.components import principal_directions
 from scinn_train.neighbourhood import averaging
@@ -159,13 +159,14 @@ def train(
     cells = normalised.shape[0]
     random = np.random.default_rng(derive(seed, "minibatches"))
     held_out, kept = np.split(random.permutation(cells), [max(1, round(cells * config.held_out))])
-    data = TrainingSet(
-        normalised, size_factors, cell_map, kept=kept, neighbours=config.neighbours, seed=seed, device=device
-    )
+    with busy("neighbourhoods, principal components", enabled=progress):
+        data = TrainingSet(
+            normalised, size_factors, cell_map, kept=kept, neighbours=config.neighbours, seed=seed, device=device
+        )
+        directions = principal_directions(
+            normalised[np.sort(kept)], scale.log_scale, count=config.components, random=random
+        )
     history: list[Epoch] = []
-    directions = principal_directions(
-        normalised[np.sort(kept)], scale.log_scale, count=config.components, random=random
-    )
     with torch_seed(derive(seed, "imputation network")):
         imputation, quality = _networks(scale, directions, config=config, clusters=data.one_hot.shape[0], device=device)
         best = _State(imputation, quality)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from scinn_infer.commands.options import quiet_option, speaker
 from scinn_infer.policies import KEEP, POLICIES
 
 POLICY_HELP = " ".join(f"{name}: {policy.meaning}." for name, policy in POLICIES.items())
@@ -29,7 +30,7 @@ POLICY_HELP = " ".join(f"{name}: {policy.meaning}." for name, policy in POLICIES
     "--threads", type=click.IntRange(1), metavar="N", help="Threads; all that this process may use if not given."
 )
 @click.option("--overwrite", is_flag=True, help="Replace the output if it exists. The input is never replaced.")
-@click.option("--quiet", is_flag=True, help="Say nothing but warnings and errors.")
+@quiet_option
 def apply(
     model: Path,
     new: Path,
@@ -62,18 +63,17 @@ def apply(
 
     \b
     Example:
-      scinn-infer apply tissue.onnx new.h5ad -o imputed.h5ad
-      scinn-infer apply tissue.onnx new.h5ad -o imputed.h5ad --layer counts --threads 4
-      scinn-infer apply tissue.onnx new.h5ad -o denoised.h5ad --policy denoise
+
+    \b
+        scinn-infer apply tissue.onnx new.h5ad -o imputed.h5ad
+        scinn-infer apply tissue.onnx new.h5ad -o imputed.h5ad --layer counts --threads 4
+        scinn-infer apply tissue.onnx new.h5ad -o denoised.h5ad --policy denoise
     """  # noqa: D301 - \b keeps click from filling the lines
     from scinn_infer.apply import apply_file
     from scinn_infer.genes import REFUSE, SUM
     from scinn_infer.model import load
 
-    def say(sentence: str) -> None:
-        if not quiet:
-            click.echo(sentence, err=True)
-
+    say = speaker(quiet=quiet)
     apply_file(
         load(model, threads=threads),
         new,

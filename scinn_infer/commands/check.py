@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from scinn_infer.commands.console import number_text, print_json, print_table, printable, range_text
+from scinn_infer.commands.options import json_option, quiet_option
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,9 +32,16 @@ EXIT_CODES = {"fits": 0, "usable with warnings": 1, "refused": 2}
 @click.option(
     "--sum-duplicates", is_flag=True, help="Sum columns that name the same gene of MODEL, instead of refusing them."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
+@quiet_option
 def check(
-    model: Path, new: Path, layer: str | None, gene_column: str | None, sum_duplicates: bool, as_json: bool
+    model: Path,
+    new: Path,
+    layer: str | None,
+    gene_column: str | None,
+    sum_duplicates: bool,
+    as_json: bool,
+    quiet: bool,
 ) -> int:
     """Tell whether MODEL fits the cells in the file NEW, before it is applied.
 
@@ -44,8 +52,10 @@ def check(
 
     \b
     Example:
-      scinn-infer check tissue.onnx new.h5ad
-      scinn-infer check tissue.onnx new.h5ad --layer counts --json | jq .warnings
+
+    \b
+        scinn-infer check tissue.onnx new.h5ad
+        scinn-infer check tissue.onnx new.h5ad --layer counts --json | jq .warnings
     """  # noqa: D301 - \b keeps click from filling the lines
     from scinn_infer.genes import REFUSE, SUM
     from scinn_infer.h5ad import H5adMatrix
@@ -55,7 +65,7 @@ def check(
     loaded = load(model)
     duplicates = SUM if sum_duplicates else REFUSE
     with H5adMatrix(new, layer=layer, gene_column=gene_column) as matrix:
-        found = examine(loaded.info, matrix, duplicates=duplicates, progress=not as_json)
+        found = examine(loaded.info, matrix, duplicates=duplicates, progress=not quiet)
     if as_json:
         print_json(_document(found, matrix, loaded, layer))
     else:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from scinn_infer.commands.console import number_text, print_json, print_table, range_text
+from scinn_infer.commands.options import json_option
 
 if TYPE_CHECKING:
     from scinn_infer.contract import ModelInfo, Spread
@@ -18,14 +19,16 @@ GENES_SHOWN = 5
 
 @click.command(short_help="Show everything that a model file knows about itself.")
 @click.argument("model", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="Print JSON: every field, all genes.")
+@json_option
 def inspect(model: Path, as_json: bool) -> None:
     """Show everything that the file MODEL knows about itself.
 
     \b
     Example:
-      scinn-infer inspect tissue.onnx
-      scinn-infer inspect tissue.onnx --json | jq .training_data.depth
+
+    \b
+        scinn-infer inspect tissue.onnx
+        scinn-infer inspect tissue.onnx --json | jq .training_data.depth
     """  # noqa: D301 - \b keeps click from filling the lines
     from scinn_infer.model import load
 

@@ -45,11 +45,11 @@ def download_bar(description: str, *, enabled: bool) -> Iterator[_DownloadBar | 
     if not (enabled and sys.stderr.isatty()):
         yield False
         return
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
+    from rich.progress import DownloadColumn, TransferSpeedColumn
 
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn())
-    progress = Progress(*columns, console=Console(stderr=True), transient=True)
+    from scinn_infer.progress_bar import new_bar
+
+    progress = new_bar(DownloadColumn(), TransferSpeedColumn(), transient=True)
     try:
         yield _DownloadBar(progress, description)
     finally:

@@ -8,6 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from scinn_infer.errors import ScinnError
+from scinn_infer.progress import busy
 from scinn_train.datasets.catalogue import Dataset, find
 from scinn_train.datasets.download import fetch
 
@@ -27,7 +28,7 @@ def load(dataset: str | Dataset, *, progress: bool = False) -> AnnData:
     dataset
         A name of the catalogue (``names()``), or an entry.
     progress
-        Whether to draw a bar for each download, on stderr, when that is a terminal.
+        Whether to draw a bar for each download and for the reading, on stderr, when that is a terminal.
 
     Returns
     -------
@@ -44,7 +45,8 @@ def load(dataset: str | Dataset, *, progress: bool = False) -> AnnData:
     entry = find(dataset)
     paths = fetch(entry, progress=progress)
     try:
-        return _assemble(entry, entry.read(paths))
+        with busy(f"reading {entry.name}", enabled=progress):
+            return _assemble(entry, entry.read(paths))
     except ModuleNotFoundError as error:
         msg = f'Reading the dataset {entry.name} needs {error.name}: pip install "scinn[train]"'
         raise ScinnError(msg) from error

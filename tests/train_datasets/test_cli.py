@@ -59,7 +59,8 @@ def test_fetch_writes_a_whole_file(known: Dataset, tmp_path: Path) -> None:
     output = tmp_path / "tiny.h5ad"
     result = run("fetch", "tiny", "-o", output)
     assert result.exit_code == 0, result.output
-    assert result.stdout.startswith(f"{output}: 3 cells × 2 genes, UMI counts.")
+    assert result.stdout == ""
+    assert result.stderr.startswith(f"{output}: 3 cells × 2 genes, UMI counts.")
     adata = anndata.read_h5ad(output)
     assert adata.X.toarray().tolist() == [[5, 0], [0, 2], [1, 0]]
     assert adata.uns["scinn_dataset"]["unit"] == "counts"

@@ -22,7 +22,7 @@ def test_datasets_alone_shows_its_help(capfd: pytest.CaptureFixture[str]) -> Non
 def test_the_help_explains_only_its_own_exit_codes(capfd: pytest.CaptureFixture[str]) -> None:
     assert main_for(group, "scinn-train", ["--help"]) == 0
     help_text = capfd.readouterr().out
-    assert "Exit codes: 0 done; 2 refused or bad usage; 130 interrupted." in help_text
+    assert "Exit codes: 0 done; 2 refused or bad usage; 130 interrupted;" in help_text
     assert "check" not in help_text
 
 

@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import anndata
 import numpy as np
@@ -60,6 +61,28 @@ def test_results_hold_every_score(demo):
     assert results["correlation_with_truth"]["imputed"]["cellwise"] == demo.truth["imputed"].cellwise
     assert results["correlation_with_truth"]["raw"]["at_zeros"] is None
     assert results["cell_types"]["imputed"]["ARI"]["median"] == demo.comparison.imputed.scores["ARI"].median
+
+
+def test_the_command_prints_one_document(demo, monkeypatch, capfd):
+    monkeypatch.setattr("scinn_train.demo.run_demo", lambda *_, **__: demo)
+    assert main_for(group, "scinn-train", ["demo", "--json"]) == 0
+    shown, said = capfd.readouterr()
+    assert json.loads(shown) == {
+        "folder": str(demo.folder),
+        **json.loads((demo.folder / "results.json").read_text()),
+    }
+    assert f"{demo.folder} holds:" in said
+    page = (Path(__file__).parents[2] / "docs" / "commands.md").read_text(encoding="utf-8")
+    section = page.partition("### `scinn-train demo --json`")[2].partition("###")[0]
+    assert all(f"`{key}`" in section for key in json.loads(shown))
+
+
+def test_the_command_prints_tables_and_is_else_quiet(demo, monkeypatch, capfd):
+    monkeypatch.setattr("scinn_train.demo.run_demo", lambda *_, **__: demo)
+    assert main_for(group, "scinn-train", ["demo", "--quiet"]) == 0
+    shown, said = capfd.readouterr()
+    assert "correlation with the truth" in shown
+    assert said == ""
 
 
 class TrainingReachedError(Exception):

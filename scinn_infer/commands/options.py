@@ -1,0 +1,30 @@
+"""Options that mean the same on every command that has them.
+
+stdout holds the result that was asked for and nothing else: a table, or one JSON document with ``--json``. All that a
+command says along the way, progress bars, warnings and errors go to stderr.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+quiet_option = click.option("-q", "--quiet", is_flag=True, help="Say nothing but warnings and errors.")
+
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON document; docs/commands.md names its keys."
+)
+
+
+def speaker(*, quiet: bool) -> Callable[[str], None]:
+    """Return what tells a sentence on stderr; under ``--quiet``, it tells nobody."""
+
+    def say(sentence: str) -> None:
+        if not quiet:
+            click.echo(sentence, err=True)
+
+    return say
