@@ -145,6 +145,7 @@ class Model:
         batch_size: int | None = None,
         source: str = "X",
         cell_names: Sequence[str] | None = None,
+        unit_checked: bool = False,
     ) -> npt.NDArray[np.floating[Any]]:
         """Impute a batch: fill its zeros, or denoise all of it.
 
@@ -175,6 +176,9 @@ class Model:
             How messages name the batch.
         cell_names
             Names of its rows, for messages.
+        unit_checked
+            Whether X is known to be in the model's unit: it is then taken as it is, even where it looks like logarithms
+            (fractions, and no large value), as corrected counts of few genes may.
 
         Returns
         -------
@@ -206,6 +210,7 @@ class Model:
             batch_size=batch_size,
             source=source,
             cell_names=cell_names,
+            unit_checked=unit_checked,
         )
         result = np.empty(X.shape, dtype=result_dtype(X.dtype))
         for start, block in blocks:
@@ -222,6 +227,7 @@ class Model:
         batch_size: int | None = None,
         source: str = "X",
         cell_names: Sequence[str] | None = None,
+        unit_checked: bool = False,
     ) -> Iterator[tuple[int, npt.NDArray[np.floating[Any]]]]:
         """Impute a batch some cells at a time, in memory bounded by them.
 
@@ -230,7 +236,7 @@ class Model:
         X
             As :meth:`impute` takes it; or an iterable of such matrices, the rows of the batch in order, cut in any way.
             Each has to be a matrix of its own: rows may wait for those of the next.
-        genes, policy, duplicates, source, cell_names
+        genes, policy, duplicates, source, cell_names, unit_checked
             As for :meth:`impute`.
         batch_size
             Number of cells to yield at a time; 96, the fastest, if not given. It does not change the values.
@@ -250,10 +256,12 @@ class Model:
             matrix are looked at before. Of an iterable, the first cells with any expression have to tell the unit.
         """
         batch = open_batch(self.info, genes, source=source, cell_names=cell_names, duplicates=duplicates)
+        batch = replace(batch, unit_checked=unit_checked)
         if not hasattr(X, "shape"):
             return self.stream(X, batch, policy=policy, batch_size=batch_size)
         rows = as_rows(X, batch)
-        batch = replace(batch, unit_checked=check_sample(sample_rows(rows), batch))
+        if not unit_checked:
+            batch = replace(batch, unit_checked=check_sample(sample_rows(rows), batch))
         return self.stream([rows], batch, policy=policy, batch_size=batch_size)
 
     def lazy(

@@ -86,12 +86,29 @@ def export(
     ScinnError
         If the file exists, cannot be written, or fails its proof; nothing is written then.
     """
+    content = serialise(weights, info, proof=proof)
+    with whole_file(path, overwrite=overwrite) as temporary:
+        temporary.write_bytes(content)
+
+
+def serialise(weights: graph.NetworkWeights, info: contract.ModelInfo, *, proof: sparse.csr_array) -> bytes:
+    """Return the content of a model file.
+
+    Parameters
+    ----------
+    weights, info, proof
+        As :func:`export` takes them.
+
+    Raises
+    ------
+    ScinnError
+        If it fails its proof.
+    """
     model = graph.build(weights, info)
     onnx.checker.check_model(model, full_check=True)
     content = model.SerializeToString(deterministic=True)
     prove(content, weights, proof)
-    with whole_file(path, overwrite=overwrite) as temporary:
-        temporary.write_bytes(content)
+    return content
 
 
 def prove(content: bytes, weights: graph.NetworkWeights, cells: sparse.csr_array) -> None:

@@ -114,6 +114,16 @@ class Result:
         values[:, second < 0] = np.nan
         return values
 
+    def to_bytes(self) -> bytes:
+        """Return what :meth:`export` writes: the model file, once it is proven.
+
+        Raises
+        ------
+        ScinnError
+            If it does not do what the network does.
+        """
+        return export.serialise(self._weights, self.info, proof=self._reference.X)
+
     def export(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Write the model file; it appears under its name only once it is proven (``scinn_train.export``).
 
@@ -145,6 +155,7 @@ def fit(
     cell_map: CellMap | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     resume: bool = False,
+    unit_checked: bool = False,
     progress: bool = False,
 ) -> Result:
     """Fit scINN on one dataset of a tissue.
@@ -177,6 +188,9 @@ def fit(
         A folder, made for this fit, that keeps what has been reached while it runs, and afterwards until it is removed.
     resume
         Whether to go on from there, if the folder is there already. The result is that of a fit that was never stopped.
+    unit_checked
+        Whether X is known to be in ``config.unit``: it is then taken as it is, even where it looks like logarithms
+        (fractions, and no large value), as corrected counts of few genes may.
     progress
         Whether to show progress bars on a terminal.
 
@@ -200,7 +214,15 @@ def fit(
         raise ScinnError(msg)
     gene_ids = None if gene_ids is None else list(gene_ids)
     with busy("checking the reference", enabled=progress):
-        reference = prepare(X, genes, config=config, gene_ids=gene_ids, cell_names=cell_names, source=source)
+        reference = prepare(
+            X,
+            genes,
+            config=config,
+            gene_ids=gene_ids,
+            cell_names=cell_names,
+            source=source,
+            unit_checked=unit_checked,
+        )
     empty = reference.cells_before - len(reference.cells)
     if empty:
         msg = f"{source}: {empty} cell(s) have no expression in the model's genes; they are left out of the training."

@@ -66,6 +66,7 @@ def prepare(
     gene_ids: Sequence[str] | None = None,
     cell_names: Sequence[str] | None = None,
     source: str = "the matrix",
+    unit_checked: bool = False,
 ) -> Reference:
     """Check a training matrix and choose the model's cells and genes.
 
@@ -79,6 +80,8 @@ def prepare(
         Names of the rows, for messages.
     source
         How messages name the matrix.
+    unit_checked
+        Whether it is known to be in that unit; otherwise logarithms are refused.
 
     Raises
     ------
@@ -89,7 +92,8 @@ def prepare(
     matrix = _to_csr(X, source)
     _check_shape(matrix, names, gene_ids, source)
     check_chunk(matrix, genes=names, cell_names=cell_names, source=source)
-    check_unit(matrix, unit=config.unit, source=source)
+    if not unit_checked:
+        check_unit(matrix, unit=config.unit, source=source)
     seen_in = np.bincount(matrix.indices, minlength=matrix.shape[1])
     columns = np.flatnonzero(seen_in >= config.min_cells)
     kept = matrix[:, columns]
