@@ -5,8 +5,9 @@ VENV   ?= .venv
 BIN     = $(VENV)/bin
 OUT    ?= scinn-demo
 BENCH  ?=
+MODEL  ?=
 
-.PHONY: help demo test lint bench cost compat clean
+.PHONY: help demo test lint models bench cost compat clean
 .DEFAULT_GOAL := help
 
 help:  ## This list
@@ -34,6 +35,9 @@ lint: $(VENV)/installed  ## Format, lint and types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+models: $(VENV)/installed  ## Train the shipped models again (MODEL=NAME: one of them), with registry, cards and golden values
+	$(BIN)/python models/build.py $(MODEL)
+
 bench: $(VENV)/bench-installed  ## How good the imputation is, beside other methods: docs/benchmarks.md (hours; what is recorded is kept)
 	$(BIN)/python benchmarks/bench.py $(BENCH)
 
@@ -46,7 +50,7 @@ cost: $(VENV)/installed  ## Measure speed and memory; the figures go to benchmar
 compat: .venv-base/installed  ## The base install alone, on the oldest onnxruntime
 	cd models && ../.venv-base/bin/python ../tests/base/check_base_install.py tiny.onnx
 
-.venv-base/installed: pyproject.toml constraints-oldest.txt $(wildcard scinn_infer/*.py scinn_infer/*/*.py)
+.venv-base/installed: pyproject.toml constraints-oldest.txt models/registry.json $(wildcard scinn_infer/*.py scinn_infer/*/*.py)
 	$(PYTHON) -m venv .venv-base
 	.venv-base/bin/python -m pip install --quiet --constraint constraints-oldest.txt .
 	.venv-base/bin/python -m pip install --quiet --no-deps --force-reinstall .

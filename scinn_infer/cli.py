@@ -21,6 +21,7 @@ from scinn_infer.commands.completion import answer_shell, completion_command
 from scinn_infer.commands.console import printable
 from scinn_infer.commands.group import CommandGroup
 from scinn_infer.commands.inspect import inspect
+from scinn_infer.commands.models import models
 from scinn_infer.errors import ScinnError, ScinnWarning
 
 if TYPE_CHECKING:
@@ -55,12 +56,14 @@ def group() -> None:
     \b
         scinn-infer check tissue.onnx new.h5ad
         scinn-infer apply tissue.onnx new.h5ad -o imputed.h5ad
+        scinn-infer apply human-pancreas new.h5ad -o imputed.h5ad
     """  # noqa: D301 - \b keeps click from filling the lines
 
 
 group.add_command(apply)
 group.add_command(inspect)
 group.add_command(check)
+group.add_command(models)
 group.add_command(completion_command("scinn-infer"))
 
 

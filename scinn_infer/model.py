@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import hashlib
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,12 +18,14 @@ from scinn_infer.genes import REFUSE, GeneMatch, match_genes
 from scinn_infer.onnxfile import MAXIMUM_BYTES, check_onnx
 from scinn_infer.policies import KEEP, find_policy
 from scinn_infer.session import DEFAULT_PROVIDERS, Session, check_providers
+from scinn_infer.store import resolve
 from scinn_infer.stream import BLOCK, impute_stream
 from scinn_infer.threads import available_threads
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
 
     import dask.array
     import numpy.typing as npt
@@ -47,7 +48,8 @@ def load(
     Parameters
     ----------
     path
-        The ``.onnx`` file, or its bytes.
+        The ``.onnx`` file, its bytes, or the name of a model (``scinn-infer models list``), which is downloaded if it
+        is not here yet.
     threads
         Threads to compute with; as many as this process may really use if not given. Another number can change results
         in the seventh digit.
@@ -58,7 +60,7 @@ def load(
     ------
     ScinnError
         If the file is not there, truncated, not ONNX, not a scINN model or of a later format, or asks for more than a
-        model file may; if a provider is not available.
+        model file may; if there is no model of that name, or its file cannot be had; if a provider is not available.
 
     Examples
     --------
@@ -68,7 +70,8 @@ def load(
     """
     if isinstance(path, bytes):
         return Model(path, threads=threads, providers=providers)
-    return Model(_read(Path(path)), path=Path(path), threads=threads, providers=providers)
+    file = resolve(path)
+    return Model(_read(file), path=file, threads=threads, providers=providers)
 
 
 class Model:

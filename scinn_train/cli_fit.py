@@ -16,6 +16,7 @@ from scinn_infer.progress import busy
 from scinn_infer.wholefile import check_output
 from scinn_train.checkpoint import SUFFIX, check_checkpoint, discard
 from scinn_train.config import DEVICES, PRESETS, Config
+from scinn_train.half_precision import FLOAT32, STORAGES
 from scinn_train.reading import read_reference
 
 if TYPE_CHECKING:
@@ -53,6 +54,13 @@ if TYPE_CHECKING:
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of every random step.")
 @click.option("--threads", metavar="N", type=click.IntRange(min=1), help="CPU threads.  [default: all it may use]")
 @click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True, help="Where torch computes.")
+@click.option(
+    "--weights",
+    type=click.Choice(STORAGES),
+    default=FLOAT32,
+    show_default=True,
+    help="How the file stores its large matrices: 'float16' halves its size; values differ in the fourth digit.",
+)
 @click.option("--tissue", default="", help="Stored in the model file.")
 @click.option("--species", default="", help="Stored in the model file.")
 @click.option("--licence", default="", help="Stored in the model file.")
@@ -74,6 +82,7 @@ def fit(
     seed: int,
     threads: int | None,
     device: str,
+    weights: str,
     tissue: str,
     species: str,
     licence: str,
@@ -132,7 +141,7 @@ def fit(
             progress=not quiet,
         )
         with busy("proving the model file", enabled=not quiet):
-            result.export(output, overwrite=overwrite)
+            result.export(output, weights=weights, overwrite=overwrite)
     except KeyboardInterrupt:
         if checkpoint.exists():
             click.echo(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +15,7 @@ from scinn_infer.errors import ScinnError
 from scinn_infer.wholefile import whole_file
 from scinn_train import graph
 from scinn_train.forward import forward
+from scinn_train.half_precision import FLOAT16, FLOAT32, check_storage, rounded
 
 if TYPE_CHECKING:
     import os
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 
 TOLERANCE = 1e-5
 """Largest relative difference between torch and onnxruntime."""
+HALF_TOLERANCE = 5e-3
+"""Largest relative difference that weights stored as float16 may make to what the network computes without them."""
 
 _PROVEN_CELLS = 64  # training cells, and as many random ones, on which the file is proven
 _LARGEST_EXPONENT = 60.0
@@ -66,9 +70,13 @@ def export(
     path: str | os.PathLike[str],
     *,
     proof: sparse.csr_array,
+    storage: str = FLOAT32,
     overwrite: bool = False,
 ) -> None:
     """Write a model file.
+
+    A file with float16 matrices is proven twice: to compute what torch does with the rounded weights, and to be within
+    ``HALF_TOLERANCE`` of what it does with the trained ones.
 
     Parameters
     ----------
@@ -78,25 +86,30 @@ def export(
         Where to write it.
     proof
         Training cells in the model's unit (cells × genes), some of which the file must impute as torch does.
+    storage
+        How the large matrices are stored: ``"float32"``, or ``"float16"`` for half the size.
     overwrite
         Whether an existing file may be replaced.
 
     Raises
     ------
     ScinnError
-        If the file exists, cannot be written, or fails its proof; nothing is written then.
+        If the file exists, cannot be written, or fails its proof; if there is no such storage, or a weight is too large
+        for it. Nothing is written then.
     """
-    content = serialise(weights, info, proof=proof)
+    content = serialise(weights, info, proof=proof, storage=storage)
     with whole_file(path, overwrite=overwrite) as temporary:
         temporary.write_bytes(content)
 
 
-def serialise(weights: graph.NetworkWeights, info: contract.ModelInfo, *, proof: sparse.csr_array) -> bytes:
+def serialise(
+    weights: graph.NetworkWeights, info: contract.ModelInfo, *, proof: sparse.csr_array, storage: str = FLOAT32
+) -> bytes:
     """Return the content of a model file.
 
     Parameters
     ----------
-    weights, info, proof
+    weights, info, proof, storage
         As :func:`export` takes them.
 
     Raises
@@ -104,14 +117,22 @@ def serialise(weights: graph.NetworkWeights, info: contract.ModelInfo, *, proof:
     ScinnError
         If it fails its proof.
     """
-    model = graph.build(weights, info)
+    check_storage(storage)
+    stored = weights
+    if storage == FLOAT16:
+        stored, info = rounded(weights), replace(info, training=info.training | {"weights": storage})
+    model = graph.build(stored, info, storage=storage)
     onnx.checker.check_model(model, full_check=True)
     content = model.SerializeToString(deterministic=True)
-    prove(content, weights, proof)
+    prove(content, stored, proof)
+    if stored is not weights:
+        prove(content, weights, proof, tolerance=HALF_TOLERANCE)
     return content
 
 
-def prove(content: bytes, weights: graph.NetworkWeights, cells: sparse.csr_array) -> None:
+def prove(
+    content: bytes, weights: graph.NetworkWeights, cells: sparse.csr_array, *, tolerance: float = TOLERANCE
+) -> None:
     """Hold a model file against torch, on training cells and on random ones, with and without missing genes.
 
     Raises
@@ -132,7 +153,7 @@ def prove(content: bytes, weights: graph.NetworkWeights, cells: sparse.csr_array
             block = np.ascontiguousarray(expression * measured, dtype=np.float32)
             outputs = model.run(block, measured, outputs=contract.OUTPUTS)
             reference = forward(weights, torch.from_numpy(block), torch.from_numpy(measured))
-            _hold(block, outputs, {name: value.numpy() for name, value in reference.items()}, weights)
+            _hold(block, outputs, {name: value.numpy() for name, value in reference.items()}, weights, tolerance)
 
 
 def _hold(
@@ -140,6 +161,7 @@ def _hold(
     outputs: dict[str, Array],
     reference: dict[str, npt.NDArray[np.float64]],
     weights: graph.NetworkWeights,
+    tolerance: float,
 ) -> None:
     imputed = outputs[contract.OUTPUT_IMPUTED]
     observed = expression != 0
@@ -157,7 +179,7 @@ def _hold(
     }
     for name, scale in scales.items():
         worst = float((np.abs(outputs[name] - reference[name]) / scale).max())
-        _require(worst <= TOLERANCE, f"its output {name!r} differs from torch's by {worst:.1e} relative")
+        _require(worst <= tolerance, f"its output {name!r} differs from torch's by {worst:.1e} relative")
 
 
 def _random_cells(cells: sparse.csr_array, random: np.random.Generator) -> Array:

@@ -22,6 +22,7 @@ from scinn_infer.threads import available_threads
 from scinn_train import export
 from scinn_train.checkpoint import open_checkpoint
 from scinn_train.config import Config
+from scinn_train.half_precision import FLOAT32
 from scinn_train.module1 import map_cells
 from scinn_train.normalise import Normalisation, log1p
 from scinn_train.provenance import describe_data, describe_training
@@ -114,32 +115,41 @@ class Result:
         values[:, second < 0] = np.nan
         return values
 
-    def to_bytes(self) -> bytes:
+    def to_bytes(self, *, weights: str = FLOAT32) -> bytes:
         """Return what :meth:`export` writes: the model file, once it is proven.
+
+        Parameters
+        ----------
+        weights
+            As for :meth:`export`.
 
         Raises
         ------
         ScinnError
             If it does not do what the network does.
         """
-        return export.serialise(self._weights, self.info, proof=self._reference.X)
+        return export.serialise(self._weights, self.info, proof=self._reference.X, storage=weights)
 
-    def export(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+    def export(self, path: str | os.PathLike[str], *, weights: str = FLOAT32, overwrite: bool = False) -> None:
         """Write the model file; it appears under its name only once it is proven (``scinn_train.export``).
 
         Parameters
         ----------
         path
             Where to write it.
+        weights
+            How the large matrices are stored: ``"float32"``, or ``"float16"`` for a file of about half the size, whose
+            values differ in the fourth digit (``scinn_train.half_precision``).
         overwrite
             Whether an existing file may be replaced.
 
         Raises
         ------
         ScinnError
-            If the file exists, cannot be written, or does not do what the network does.
+            If the file exists, cannot be written, or does not do what the network does; if there is no such storage.
         """
-        export.export(self._weights, self.info, path, proof=self._reference.X, overwrite=overwrite)
+        proof = self._reference.X
+        export.export(self._weights, self.info, path, proof=proof, storage=weights, overwrite=overwrite)
 
 
 def fit(

@@ -15,6 +15,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from scinn_infer import contract
+from scinn_train.half_precision import FLOAT32
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -80,7 +81,7 @@ class NetworkWeights:
     capture_efficiency: float | None = None
 
 
-def build(weights: NetworkWeights, info: contract.ModelInfo) -> onnx.ModelProto:
+def build(weights: NetworkWeights, info: contract.ModelInfo, *, storage: str = FLOAT32) -> onnx.ModelProto:
     """Return the model file's content for one set of weights.
 
     Parameters
@@ -89,8 +90,10 @@ def build(weights: NetworkWeights, info: contract.ModelInfo) -> onnx.ModelProto:
         The trained weights; genes in the order of ``info.genes``.
     info
         The metadata to store.
+    storage
+        How the large matrices are stored: one of ``scinn_train.half_precision.STORAGES``.
     """
-    graph = _Graph()
+    graph = _Graph(storage)
     size = _size_factor(graph, weights)
     divisor = graph.node("Max", size, graph.scalar(TINY))
     log_expression = graph.node(
@@ -104,7 +107,8 @@ def build(weights: NetworkWeights, info: contract.ModelInfo) -> onnx.ModelProto:
 class _Graph:
     """Nodes and constants, collected in order."""
 
-    def __init__(self) -> None:
+    def __init__(self, storage: str) -> None:
+        self.storage = storage
         self.nodes: list[onnx.NodeProto] = []
         self.constants: dict[str, npt.NDArray[np.generic]] = {}
 
@@ -116,6 +120,13 @@ class _Graph:
     def constant(self, name: str, value: npt.ArrayLike, dtype: npt.DTypeLike = np.float32) -> str:
         self.constants[name] = np.ascontiguousarray(value, dtype=dtype)
         return name
+
+    def matrix(self, name: str, value: Array) -> str:
+        """Add a large matrix: stored as asked for, float32 in the computation."""
+        if self.storage == FLOAT32:
+            return self.constant(name, value)
+        stored = self.constant(f"{name}_{self.storage}", value, self.storage)
+        return self.node("Cast", stored, name=name, to=int(TensorProto.FLOAT))
 
     def scalar(self, value: float) -> str:
         return self.constant(f"scalar_{value:g}", np.float32(value))
@@ -143,7 +154,7 @@ def _imputation_network(graph: _Graph, weights: NetworkWeights, log_expression: 
     # The scale is folded into the weights, the mean is not: taking it off first keeps the sum over genes accurate. A
     # missing gene, of which neither value nor mean is counted, then stands at its mean: unknown.
     mean = graph.node("Mul", contract.INPUT_MEASURED, graph.constant("log_mean", weights.log_mean))
-    components = graph.constant("components", weights.components * weights.log_scale[:, None])
+    components = graph.matrix("components", weights.components * weights.log_scale[:, None])
     projected = graph.node("MatMul", graph.node("Sub", log_expression, mean), components)
     encoder = graph.constant("encoder_weight", weights.encoder_weight)
     hidden = graph.node("Gemm", projected, encoder, graph.constant("encoder_bias", weights.encoder_bias))
@@ -155,7 +166,7 @@ def _imputation_network(graph: _Graph, weights: NetworkWeights, log_expression: 
     hidden = graph.node(
         "Tanh", graph.node("Gemm", hidden, hidden_weight, graph.constant("hidden_bias", weights.hidden_bias))
     )
-    decoder = graph.constant("decoder_weight", weights.decoder_weight)
+    decoder = graph.matrix("decoder_weight", weights.decoder_weight)
     log_rate = graph.node("Gemm", hidden, decoder, graph.constant("decoder_bias", weights.decoder_bias))
     graph.node("Mul", graph.node("Exp", log_rate), size, name=contract.OUTPUT_EXPECTED)
     _captured(graph, weights.capture_efficiency)
@@ -188,7 +199,7 @@ def _quality_network(graph: _Graph, weights: NetworkWeights, divisor: str) -> No
     log_imputed = graph.node("Log", graph.node("Add", normalised, graph.scalar(1.0)))
     centred = graph.node("Sub", log_imputed, graph.constant("log_mean", weights.log_mean))
     embedding_bias = graph.constant("embedding_bias", weights.embedding_bias)
-    embedding_weight = graph.constant("embedding_weight", weights.embedding_weight * weights.log_scale[:, None])
+    embedding_weight = graph.matrix("embedding_weight", weights.embedding_weight * weights.log_scale[:, None])
     graph.node("Gemm", centred, embedding_weight, embedding_bias, name=contract.OUTPUT_EMBEDDING)
     cluster_weight = graph.constant("cluster_weight", weights.cluster_weight)
     cluster_bias = graph.constant("cluster_bias", weights.cluster_bias)

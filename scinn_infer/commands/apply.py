@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from scinn_infer.commands.models import registry_option
 from scinn_infer.commands.options import quiet_option, speaker
 from scinn_infer.policies import KEEP, POLICIES
 
@@ -13,7 +14,7 @@ POLICY_HELP = " ".join(f"{name}: {policy.meaning}." for name, policy in POLICIES
 
 
 @click.command(short_help="Impute new cells, from .h5ad to .h5ad.")
-@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("model")
 @click.argument("new", type=click.Path(path_type=Path))
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The .h5ad file to write.")
 @click.option("--policy", type=click.Choice(list(POLICIES)), default=KEEP, show_default=True, help=POLICY_HELP)
@@ -29,10 +30,11 @@ POLICY_HELP = " ".join(f"{name}: {policy.meaning}." for name, policy in POLICIES
 @click.option(
     "--threads", type=click.IntRange(1), metavar="N", help="Threads; all that this process may use if not given."
 )
+@registry_option
 @click.option("--overwrite", is_flag=True, help="Replace the output if it exists. The input is never replaced.")
 @quiet_option
 def apply(
-    model: Path,
+    model: str,
     new: Path,
     output: Path,
     policy: str,
@@ -42,10 +44,13 @@ def apply(
     key_added: str,
     batch_size: int | None,
     threads: int | None,
+    registries: tuple[str, ...],
     overwrite: bool,
     quiet: bool,
 ) -> None:
     """Impute the cells in the file NEW with MODEL: fill their zeros, or denoise all their values (--policy).
+
+    MODEL is a file, or the name of a model: 'scinn-infer models list' shows them.
 
     The output is a copy of NEW with one more layer (--key-added), dense, in the unit of NEW and at each cell's own
     depth, and a record of how it was made in uns; all else in the file is kept as it is. Filled zeros can stand beside
@@ -72,10 +77,11 @@ def apply(
     from scinn_infer.apply import apply_file
     from scinn_infer.genes import REFUSE, SUM
     from scinn_infer.model import load
+    from scinn_infer.store import resolve
 
     say = speaker(quiet=quiet)
     apply_file(
-        load(model, threads=threads),
+        load(resolve(model, registries=registries, progress=not quiet), threads=threads),
         new,
         output,
         policy=policy,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from scinn_infer.commands.console import number_text, print_json, print_table, printable, range_text
+from scinn_infer.commands.models import registry_option
 from scinn_infer.commands.options import json_option, quiet_option
 
 if TYPE_CHECKING:
@@ -25,25 +26,27 @@ EXIT_CODES = {"fits": 0, "usable with warnings": 1, "refused": 2}
 
 
 @click.command(short_help="Tell whether a model fits new cells: exit code 0, 1 or 2.")
-@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("model")
 @click.argument("new", type=click.Path(path_type=Path))
 @click.option("--layer", metavar="NAME", help="The layer to check; X if not given.")
 @click.option("--gene-column", metavar="NAME", help="Column of var with the genes' names; the index if not given.")
 @click.option(
     "--sum-duplicates", is_flag=True, help="Sum columns that name the same gene of MODEL, instead of refusing them."
 )
+@registry_option
 @json_option
 @quiet_option
 def check(
-    model: Path,
+    model: str,
     new: Path,
     layer: str | None,
     gene_column: str | None,
     sum_duplicates: bool,
+    registries: tuple[str, ...],
     as_json: bool,
     quiet: bool,
 ) -> int:
-    """Tell whether MODEL fits the cells in the file NEW, before it is applied.
+    """Tell whether MODEL, a file or a name, fits the cells in the file NEW, before it is applied.
 
     Holds the genes, the unit, the depth, the genes per cell, the zeros and the mean expression per gene against what
     the model was trained on. Every value is looked at; nothing is written.
@@ -60,9 +63,10 @@ def check(
     from scinn_infer.genes import REFUSE, SUM
     from scinn_infer.h5ad import H5adMatrix
     from scinn_infer.model import load
+    from scinn_infer.store import resolve
     from scinn_infer.suitability import examine
 
-    loaded = load(model)
+    loaded = load(resolve(model, registries=registries, progress=not quiet))
     duplicates = SUM if sum_duplicates else REFUSE
     with H5adMatrix(new, layer=layer, gene_column=gene_column) as matrix:
         found = examine(loaded.info, matrix, duplicates=duplicates, progress=not quiet)

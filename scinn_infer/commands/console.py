@@ -18,15 +18,22 @@ def print_json(value: Any) -> None:
     click.echo(json.dumps(value, indent=2, allow_nan=False))
 
 
-def print_table(heading: Sequence[str], sections: Iterable[Sequence[Sequence[str]]]) -> None:
-    """Print rows of text under a heading, with a gap between sections; a section without rows is left out."""
+def print_table(
+    heading: Sequence[str], sections: Iterable[Sequence[Sequence[str]]], *, whole_names: bool = False
+) -> None:
+    """Print rows of text under a heading, with a gap between sections; a section without rows is left out.
+
+    Where there is not enough room the text is folded; that of the first column is not if ``whole_names``.
+    """
     from rich import box
     from rich.console import Console
     from rich.table import Column, Table
     from rich.text import Text
 
     # Text objects, because brackets in a gene or file name are no markup.
-    table = Table(*(Column(Text(printable(title)), overflow="fold") for title in heading), box=box.SIMPLE)
+    columns = [Column(Text(printable(title)), overflow="fold") for title in heading]
+    columns[0].no_wrap = whole_names
+    table = Table(*columns, box=box.SIMPLE)
     for rows in filter(None, sections):
         for name, *values in rows:
             table.add_row(Text(printable(name), style="cyan"), *(Text(printable(value)) for value in values))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from scinn_infer.commands.console import number_text, print_json, print_table, range_text
+from scinn_infer.commands.models import registry_option
 from scinn_infer.commands.options import json_option
 
 if TYPE_CHECKING:
@@ -18,10 +18,11 @@ GENES_SHOWN = 5
 
 
 @click.command(short_help="Show everything that a model file knows about itself.")
-@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("model")
+@registry_option
 @json_option
-def inspect(model: Path, as_json: bool) -> None:
-    """Show everything that the file MODEL knows about itself.
+def inspect(model: str, registries: tuple[str, ...], as_json: bool) -> None:
+    """Show everything that MODEL, a file or a name, knows about itself.
 
     \b
     Example:
@@ -31,13 +32,15 @@ def inspect(model: Path, as_json: bool) -> None:
         scinn-infer inspect tissue.onnx --json | jq .training_data.depth
     """  # noqa: D301 - \b keeps click from filling the lines
     from scinn_infer.model import load
+    from scinn_infer.store import resolve
 
-    loaded = load(model)
-    size = model.stat().st_size
+    path = resolve(model, registries=registries, progress=not as_json)
+    loaded = load(path)
+    size = path.stat().st_size
     if as_json:
-        print_json({"file": str(model), "bytes": size, "sha256": loaded.sha256, **asdict(loaded.info)})
+        print_json({"file": str(path), "bytes": size, "sha256": loaded.sha256, **asdict(loaded.info)})
     else:
-        print_table((str(model), ""), _sections(loaded.info, size, loaded.sha256))
+        print_table((str(path), ""), _sections(loaded.info, size, loaded.sha256))
 
 
 def _sections(info: ModelInfo, size: int, sha256: str) -> list[list[tuple[str, str]]]:

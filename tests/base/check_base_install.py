@@ -14,6 +14,7 @@ import onnxruntime
 from scipy import sparse
 
 import scinn_infer
+from scinn_infer import store
 
 HEAVY = ("torch", "onnx", "sklearn", "anndata", "h5py", "matplotlib")
 
@@ -21,6 +22,17 @@ HEAVY = ("torch", "onnx", "sklearn", "anndata", "h5py", "matplotlib")
 def with_onnxruntime_only(path: str, X: np.ndarray) -> np.ndarray:
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     return session.run(["imputed"], {"expression": X})[0]
+
+
+def apply_by_name(name: str) -> str:
+    model = scinn_infer.load(name)
+    assert "site-packages" in str(model.path), "not the installed model"
+    mean = np.array(model.info.training_data.gene_mean)
+    X = np.random.default_rng(0).poisson(mean, (5, len(mean)))
+    imputed = model.impute(X, model.genes)
+    np.testing.assert_array_equal(imputed[X > 0], X[X > 0])
+    np.testing.assert_allclose(with_onnxruntime_only(str(model.path), X.astype(np.float32)), imputed, rtol=1e-5)
+    return name
 
 
 def main(path: str) -> None:
@@ -35,6 +47,9 @@ def main(path: str) -> None:
     assert np.isfinite(dense).all()
     assert (dense >= 0).all()
     np.testing.assert_allclose(with_onnxruntime_only(path, X), dense, rtol=1e-5)
+    shipped = [apply_by_name(found.entry.name) for found in store.list_models()]
+    assert shipped, "no model came with the package"
+    print(f"found by name, and applied: {', '.join(shipped)}")
     versions = f"onnxruntime {onnxruntime.__version__}, numpy {np.__version__}"
     print(f"base install: {len(X)} cells imputed, dense and sparse, as onnxruntime alone does ({versions})")
 

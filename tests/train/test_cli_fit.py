@@ -53,13 +53,28 @@ def files(reference, new_batch, tmp_path_factory):
 def test_fit_inspect_check_apply_evaluate(files, new_batch, capsys):
     folder, reference, new = files
     model, imputed = folder / "tissue.onnx", folder / "imputed.h5ad"
-    assert train("fit", reference, "-o", model, "--tissue", "planted", "--threads", 1, "--seed", 3) == 0
+    fitting = (
+        "fit",
+        reference,
+        "-o",
+        model,
+        "--tissue",
+        "planted",
+        "--threads",
+        1,
+        "--seed",
+        3,
+        "--weights",
+        "float16",
+    )
+    assert train(*fitting) == 0
     said = capsys.readouterr()
     assert "module 1:" in said.err
     assert said.out == ""
     assert infer("inspect", model, "--json") == 0
     about = json.loads(capsys.readouterr().out)
     assert (about["tissue"], about["training"]["seed"], about["unit"]) == ("planted", 3, "counts")
+    assert about["training"]["weights"] == "float16"
     assert infer("check", model, new) == 0
     assert infer("apply", model, new, "-o", imputed) == 0
     layer = anndata.read_h5ad(imputed).layers["scinn"]

@@ -14,6 +14,7 @@ import scinn_infer
 from scinn_infer import contract
 from scinn_train import ScinnError, export
 from scinn_train.forward import forward
+from scinn_train.half_precision import rounded
 
 
 @pytest.fixture(scope="module")
@@ -90,3 +91,65 @@ def test_a_network_that_could_overflow_gets_no_name(fitted, tmp_path):
     with pytest.raises(ScinnError, match="can reach"):
         export.export(wild, fitted.info, tmp_path / "model.onnx", proof=fitted._reference.X)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture(scope="module")
+def half_file(fitted, tmp_path_factory):
+    path = tmp_path_factory.mktemp("half") / "half.onnx"
+    fitted.export(path, weights="float16")
+    return path
+
+
+def test_a_file_with_float16_weights_follows_the_contract(half_file, model_file, fitted):
+    model = onnx.load(half_file, load_external_data=False)
+    onnx.checker.check_model(model, full_check=True)
+    stored = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
+    half = {name for name, kind in stored.items() if kind == onnx.TensorProto.FLOAT16}
+    assert half == {"components_float16", "decoder_weight_float16", "embedding_weight_float16"}
+    assert set(stored.values()) == {onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16}
+    info = scinn_infer.load(half_file).info
+    assert info.training["weights"] == "float16"
+    assert replace(info, training=fitted.info.training) == fitted.info
+    smaller = sum(array.size * 2 for array in _matrices(fitted._weights))
+    assert model_file.stat().st_size - half_file.stat().st_size == pytest.approx(smaller, rel=0.1)
+
+
+def test_float16_weights_lose_their_last_digits_and_no_more(half_file, model_file, fitted, new_batch):
+    X, genes, _ = new_batch
+    half, whole = (scinn_infer.load(path, threads=1) for path in (half_file, model_file))
+    observed = X.toarray() != 0
+    for policy in ("keep", "denoise"):
+        near, exact = (model.impute(X, genes, policy=policy) for model in (half, whole))
+        np.testing.assert_allclose(near, exact, rtol=export.HALF_TOLERANCE)
+        assert (near != exact).any()
+    np.testing.assert_array_equal(half.impute(X, genes)[observed], X.toarray()[observed])
+    block = X[:, [genes.index(gene) for gene in fitted.genes]].toarray()
+    exact = forward(rounded(fitted._weights), torch.from_numpy(block), torch.ones(len(fitted.genes)))
+    np.testing.assert_allclose(half.run(block, outputs=["expected"])["expected"], exact["expected"], rtol=1e-5)
+
+
+def test_a_rounding_that_loses_more_gets_no_name(fitted, tmp_path, monkeypatch):
+    def to_eighths(weights):  # which float16 holds exactly, so that the file is what was rounded
+        return replace(rounded(weights), decoder_weight=np.round(weights.decoder_weight * 8) / 8)
+
+    monkeypatch.setattr("scinn_train.export.rounded", to_eighths)
+    with pytest.raises(ScinnError, match=r"failed its proof: its output .* differs from torch's"):
+        fitted.export(tmp_path / "model.onnx", weights="float16")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_weights_too_large_for_float16_are_refused(fitted, tmp_path):
+    weights = fitted._weights
+    large = replace(weights, embedding_weight=weights.embedding_weight * np.float32(1e8))
+    with pytest.raises(ScinnError, match="too large for float16"):
+        export.export(large, fitted.info, tmp_path / "model.onnx", proof=fitted._reference.X, storage="float16")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unknown_storage_is_refused(fitted, tmp_path):
+    with pytest.raises(ScinnError, match="weights is 'int8'; choose from float32, float16"):
+        fitted.export(tmp_path / "model.onnx", weights="int8")
+
+
+def _matrices(weights):
+    return weights.components, weights.decoder_weight, weights.embedding_weight
