@@ -7,7 +7,7 @@ OUT    ?= scinn-demo
 BENCH  ?=
 MODEL  ?=
 
-.PHONY: help demo test lint models bench cost compat clean
+.PHONY: help demo test lint docs models bench cost compat clean
 .DEFAULT_GOAL := help
 
 help:  ## This list
@@ -37,6 +37,8 @@ lint: $(VENV)/installed  ## Format, lint and types
 
 models: $(VENV)/installed  ## Train the shipped models again (MODEL=NAME: one of them), with registry, cards and golden values
 	$(BIN)/python models/build.py $(MODEL)
+docs: $(VENV)/installed  ## The documentation site, into site/
+	$(BIN)/mkdocs build --strict
 
 bench: $(VENV)/bench-installed  ## How good the imputation is, beside other methods: docs/benchmarks.md (hours; what is recorded is kept)
 	$(BIN)/python benchmarks/bench.py $(BENCH)
@@ -56,5 +58,5 @@ compat: .venv-base/installed  ## The base install alone, on the oldest onnxrunti
 	.venv-base/bin/python -m pip install --quiet --no-deps --force-reinstall .
 	touch $@
 
-clean:  ## Remove the virtual environments and caches
-	rm -rf .venv .venv-* .pytest_cache .mypy_cache .ruff_cache .hypothesis
+clean:  ## Remove the virtual environments, caches and the built site
+	rm -rf site .venv .venv-* .pytest_cache .mypy_cache .ruff_cache .hypothesis

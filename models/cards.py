@@ -51,7 +51,7 @@ def table(entries: Sequence[ModelEntry]) -> str:
     """Return the table of the shipped models that ``docs/models.md`` shows."""
     rows = [
         (
-            f"[{entry.name}](../models/{entry.card})",
+            f"[{entry.name}](cards/{entry.name}.md)",
             entry.about,
             entry.platform,
             f"{entry.cells:,} × {entry.genes:,}",

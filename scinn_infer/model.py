@@ -135,6 +135,12 @@ class Model:
             How sentences, at their beginning, name the batch.
         duplicates
             As for :meth:`impute`.
+
+        Examples
+        --------
+        >>> match = scinn_infer.load("models/tiny.onnx").match(["GENE2", "GENE1", "XIST"])
+        >>> match.matched, match.extra
+        (2, ('XIST',))
         """
         return match_genes(self.info, genes, source=source, duplicates=duplicates)
 
@@ -201,6 +207,14 @@ class Model:
         ScinnWarning
             If X lacks more than 20 % of the model's genes, may be in another unit, or has cells without any expression
             in the model's genes (they stay as they are).
+
+        Examples
+        --------
+        >>> model = scinn_infer.load("models/tiny.onnx")
+        >>> X = np.random.default_rng(0).poisson(1.0, (5, len(model.genes)))
+        >>> imputed = model.impute(X, model.genes)
+        >>> imputed.shape, bool((imputed[X > 0] == X[X > 0]).all()), bool((imputed[X == 0] > 0).all())
+        ((5, 60), True, True)
         """
         if not hasattr(X, "shape") or not hasattr(X, "dtype"):
             msg = f"{source} is of type {type(X).__name__}; pass a numpy array or scipy sparse matrix, cells × genes."
