@@ -12,8 +12,12 @@ from scinn_infer.columns import result_dtype
 from scinn_infer.genes import REFUSE
 from scinn_infer.h5ad import H5adMatrix
 from scinn_infer.h5ad_write import bytes_needed, check_key, write_with_layer
+from scinn_infer.labels import read_labels
 from scinn_infer.policies import KEEP, find_policy
 from scinn_infer.progress import busy, track
+from scinn_infer.report.apply_watch import ApplyWatch
+from scinn_infer.report.hearing import hear_warnings
+from scinn_infer.report.writing import write_apply_page
 from scinn_infer.stream import BLOCK
 from scinn_infer.wholefile import check_output, whole_file
 
@@ -23,6 +27,7 @@ if TYPE_CHECKING:
 
     from scinn_infer.genes import GeneMatch
     from scinn_infer.model import Model
+    from scinn_infer.report.request import ReportRequest
 
 CELLS_READ = 4 * BLOCK
 """Cells that are read together if not stated otherwise: each access to a file has its cost."""
@@ -40,6 +45,7 @@ def apply_file(
     key_added: str = "scinn",
     batch_size: int | None = None,
     overwrite: bool = False,
+    report: ReportRequest | None = None,
     say: Callable[[str], object] | None = None,
     progress: bool = False,
 ) -> None:
@@ -74,6 +80,8 @@ def apply_file(
         Number of cells to read at a time; it does not change the result.
     overwrite
         Whether an existing ``output`` may be replaced. The input is never.
+    report
+        A page about the batch and its result to write besides; it appears once the output is there.
     say
         Is told what is found out about the batch, a sentence at a time.
     progress
@@ -83,7 +91,7 @@ def apply_file(
     ------
     ScinnError
         If there is no such policy, the input cannot be read or does not fit the model, or the output cannot be written;
-        nothing is written then.
+        nothing is written then. Nor is it if a report is wanted that cannot be made.
 
     Warns
     -----
@@ -95,8 +103,12 @@ def apply_file(
     path, output = Path(path), Path(output)
     inputs = [path] if model.path is None else [path, model.path]
     check_output(output, overwrite=overwrite, keep=inputs)
-    with H5adMatrix(path, layer=layer, gene_column=gene_column, temporary_folder=output.resolve().parent) as matrix:
+    if report:
+        report.check(keep=inputs, beside=[output])
+    opened = H5adMatrix(path, layer=layer, gene_column=gene_column, temporary_folder=output.resolve().parent)
+    with opened as matrix, hear_warnings() as warned:
         check_key(path, key_added)
+        labels = (report.labels, read_labels(path, report.labels)) if report and report.labels else None
         shape, dtype = matrix.shape, result_dtype(matrix.dtype)
         batch = open_batch(
             model.info,
@@ -106,20 +118,38 @@ def apply_file(
             duplicates=duplicates,
             table=matrix.gene_table,
         )
+        watch = ApplyWatch(model, batch, cells=shape[0], policy=policy, genes=report.genes) if report else None
         if say:
             for sentence in _findings(matrix, batch.match):
                 say(sentence)
         with busy("looking at some cells", enabled=progress):  # of a matrix stored by columns, this re-orders all
             batch = replace(batch, unit_checked=check_sample(matrix.sample(), batch))
-        blocks = model.stream(matrix.chunks(batch_size or CELLS_READ), batch, policy=policy)
+        chunks = matrix.chunks(batch_size or CELLS_READ)
+        blocks = model.stream(watch.see_before(chunks) if watch else chunks, batch, policy=policy)
         values = track(
-            (block for _, block in blocks), description="imputing", total=shape[0], size=len, enabled=progress
+            (block for _, block in (watch.see_after(blocks) if watch else blocks)),
+            description="imputing",
+            total=shape[0],
+            size=len,
+            enabled=progress,
         )
         place = "X" if layer is None else f"layers/{layer}"
         record = provenance(model, batch.match, policy=policy, place=place, names_from=matrix.gene_table.origin)
         needs = bytes_needed(path, shape, dtype)
         with whole_file(output, overwrite=overwrite, keep=inputs, needs=needs) as temporary:
             write_with_layer(temporary, path, values, key=key_added, shape=shape, dtype=dtype, provenance=record)
+        if report and watch:
+            write_apply_page(
+                report,
+                model,
+                watch,
+                batch.match,
+                policy=policy,
+                source=f"{path.name}: {layer or 'X'}",
+                record=record,
+                labels=labels,
+                warned=warned,
+            )
 
 
 def _findings(matrix: H5adMatrix, match: GeneMatch) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import shlex
 import signal
 import sys
 import threading
@@ -18,7 +19,7 @@ from scinn_infer import __version__
 from scinn_infer.commands.apply import apply
 from scinn_infer.commands.check import check
 from scinn_infer.commands.completion import answer_shell, completion_command
-from scinn_infer.commands.console import printable
+from scinn_infer.commands.console import COMMAND, printable
 from scinn_infer.commands.group import CommandGroup
 from scinn_infer.commands.inspect import inspect
 from scinn_infer.commands.models import models
@@ -107,6 +108,7 @@ def main_for(
             code = answer_shell(group, name)
             if code is None:
                 with group.make_context(name, list(arguments) or ["--help"]) as context:
+                    context.meta[COMMAND] = shlex.join([name, *arguments])
                     code = group.invoke(context)
         sys.stdout.flush()
         return int(code or 0)

@@ -124,8 +124,8 @@ def examine(info: ModelInfo, matrix: H5adMatrix, *, duplicates: str = REFUSE, pr
     except ScinnError as error:
         return Suitability(match=match, refusals=(str(error),), warnings=tuple(cautions))
     training = training_summary(info, match)
-    correlation = _profile_correlation(batch, training)
-    cautions += _differences(batch, training, correlation)
+    correlation = profile_correlation(batch, training)
+    cautions += differences(batch, training, correlation)
     if batch.empty_cells > EMPTY_SHARE * batch.cells:
         cautions.append(empty)
     return Suitability(
@@ -133,7 +133,8 @@ def examine(info: ModelInfo, matrix: H5adMatrix, *, duplicates: str = REFUSE, pr
     )
 
 
-def _differences(batch: BatchSummary, training: BatchSummary, correlation: float | None) -> list[str]:
+def differences(batch: BatchSummary, training: BatchSummary, correlation: float | None) -> list[str]:
+    """Return in what a batch lies far from the training data, each a sentence."""
     return [
         *_far("depth", batch.depth.median, training.depth, factor=DEPTH_FACTOR),
         *_far("number of genes in a cell", batch.genes_per_cell.median, training.genes_per_cell, factor=GENES_FACTOR),
@@ -142,7 +143,7 @@ def _differences(batch: BatchSummary, training: BatchSummary, correlation: float
     ]
 
 
-def _profile_correlation(batch: BatchSummary, training: BatchSummary) -> float | None:
+def profile_correlation(batch: BatchSummary, training: BatchSummary) -> float | None:
     """Return the Pearson correlation of the two mean profiles, as log(1 + mean per 10,000)."""
     if batch.gene_mean.size < PROFILE_GENES:
         return None

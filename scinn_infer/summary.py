@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import sparse
@@ -50,8 +50,44 @@ class BatchSummary:
     gene_mean: Vector
 
 
+class Tally:
+    """Sums a batch up as its rows come by; besides the chunk, memory holds two numbers for each cell.
+
+    Parameters
+    ----------
+    match
+        How the batch's genes match the model's.
+    """
+
+    def __init__(self, match: GeneMatch) -> None:
+        self._selection = _selection(match)
+        self._depths: list[Vector] = []
+        self._seen: list[npt.NDArray[np.integer[Any]]] = []
+        self._total = np.zeros(match.matched)
+
+    def add(self, chunk: Matrix) -> None:
+        """Take in some rows of the batch (cells × genes)."""
+        known = sparse.csr_array(sparse.csr_array(chunk).astype(np.float64) @ self._selection)
+        known.eliminate_zeros()
+        self._depths.append(known.sum(axis=1))
+        self._seen.append(np.diff(known.indptr))
+        self._total += known.sum(axis=0)
+
+    def summary(self) -> BatchSummary:
+        """Return the numbers of all rows that were taken in, at least one."""
+        depth, genes_per_cell = np.concatenate(self._depths), np.concatenate(self._seen)
+        return BatchSummary(
+            cells=depth.size,
+            empty_cells=int((depth == 0).sum()),
+            depth=_spread(depth),
+            genes_per_cell=_spread(genes_per_cell),
+            zero_fraction=1 - float(genes_per_cell.mean()) / self._total.size,
+            gene_mean=self._total / depth.size,
+        )
+
+
 def summarise(chunks: Iterable[Matrix], match: GeneMatch) -> BatchSummary:
-    """Summarise a batch in one pass; besides the chunk, memory holds two numbers for each cell.
+    """Summarise a batch in one pass.
 
     Parameters
     ----------
@@ -60,24 +96,10 @@ def summarise(chunks: Iterable[Matrix], match: GeneMatch) -> BatchSummary:
     match
         How the batch's genes match the model's.
     """
-    selection = _selection(match)
-    depths, seen = [], []
-    total = np.zeros(match.matched)
+    tally = Tally(match)
     for chunk in chunks:
-        known = sparse.csr_array(sparse.csr_array(chunk).astype(np.float64) @ selection)
-        known.eliminate_zeros()
-        depths.append(known.sum(axis=1))
-        seen.append(np.diff(known.indptr))
-        total += known.sum(axis=0)
-    depth, genes_per_cell = np.concatenate(depths), np.concatenate(seen)
-    return BatchSummary(
-        cells=depth.size,
-        empty_cells=int((depth == 0).sum()),
-        depth=_spread(depth),
-        genes_per_cell=_spread(genes_per_cell),
-        zero_fraction=1 - float(genes_per_cell.mean()) / match.matched,
-        gene_mean=total / depth.size,
-    )
+        tally.add(chunk)
+    return tally.summary()
 
 
 def training_summary(info: ModelInfo, match: GeneMatch) -> BatchSummary:

@@ -13,6 +13,7 @@ from scipy import sparse
 from scinn_infer.commands.console import print_json
 from scinn_infer.commands.options import json_option, quiet_option
 from scinn_infer.errors import ScinnError
+from scinn_infer.labels import read_labels
 from scinn_infer.progress import track
 from scinn_train.report import comparison_record, print_comparison
 from scinn_train.transforms import HEADLINE
@@ -20,7 +21,6 @@ from scinn_train.transforms import HEADLINE
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import numpy.typing as npt
 
 ROWS_AT_ONCE = 1024
 
@@ -61,7 +61,7 @@ def evaluate(
     before, after = _read(raw, raw_layer, progress=not quiet), _read(imputed, layer, progress=not quiet)
     _check_same(before, after, "cell")
     _check_same(before, after, "gene")
-    types = _read_labels(raw, labels)
+    types = read_labels(raw, labels)
 
     from scinn_train.evaluate import compare
 
@@ -103,23 +103,6 @@ def _read(path: Path, layer: str | None, *, progress: bool) -> _Expression:
         X = np.concatenate(chunks) if matrix.storage == "dense" else sparse.vstack(chunks, format="csr")
         check_chunk(X, genes=matrix.genes, cell_names=matrix.cells, source=matrix.source)
         return _Expression(path, X, matrix.cells, matrix.genes)
-
-
-def _read_labels(path: Path, column: str) -> npt.NDArray[Any]:
-    import h5py
-    from anndata.io import read_elem
-
-    try:
-        with h5py.File(path) as file:
-            obs = read_elem(file["obs"])
-    except Exception as error:  # h5py and anndata raise all sorts of things over a damaged table
-        msg = f"{path}: obs cannot be read ({str(error).splitlines()[0]}). Write the file again."
-        raise ScinnError(msg) from error
-    if column not in obs:
-        columns = f"has the columns: {', '.join(map(str, obs.columns))}" if len(obs.columns) else "has no columns"
-        msg = f"{path}: there is no column {column!r} in obs; it {columns}. Name one with --labels."
-        raise ScinnError(msg)
-    return np.asarray(obs[column], dtype=object)
 
 
 def _check_same(before: _Expression, after: _Expression, what: str) -> None:

@@ -12,7 +12,9 @@ from scinn_infer.commands.console import print_json
 from scinn_infer.commands.options import json_option, quiet_option, speaker
 from scinn_infer.contract import UNITS
 from scinn_infer.errors import ScinnError
+from scinn_infer.labels import read_labels
 from scinn_infer.progress import busy
+from scinn_infer.report.request import check_genes, from_options
 from scinn_infer.wholefile import check_output
 from scinn_train.checkpoint import SUFFIX, check_checkpoint, discard
 from scinn_train.config import DEVICES, PRESETS, Config
@@ -64,7 +66,12 @@ if TYPE_CHECKING:
 @click.option("--tissue", default="", help="Stored in the model file.")
 @click.option("--species", default="", help="Stored in the model file.")
 @click.option("--licence", default="", help="Stored in the model file.")
-@click.option("--overwrite", is_flag=True, help="Replace the output, and a checkpoint, if they exist.")
+@click.option(
+    "--report", type=click.Path(path_type=Path), metavar="FILE", help="A page (.html) about the fit to write."
+)
+@click.option("--report-genes", metavar="A,B,C", help="Genes that it shows.  [default: the most cluster-specific]")
+@click.option("--labels", metavar="COLUMN", help="Column of obs with the known cell types, for the report.")
+@click.option("--overwrite", is_flag=True, help="Replace the outputs, and a checkpoint, if they exist.")
 @click.option("--resume", is_flag=True, help="Go on from the checkpoint of a fit that was stopped, if there is one.")
 @json_option
 @quiet_option
@@ -86,6 +93,9 @@ def fit(
     tissue: str,
     species: str,
     licence: str,
+    report: Path | None,
+    report_genes: str | None,
+    labels: str | None,
     overwrite: bool,
     resume: bool,
     as_json: bool,
@@ -105,9 +115,13 @@ def fit(
     \b
         scinn-train fit reference.h5ad -o tissue.onnx --tissue pancreas --species human
         scinn-train fit smartseq.h5ad -o tissue.onnx --layer tpm --unit tpm
+        scinn-train fit reference.h5ad -o tissue.onnx --report fit.html --labels cell_type
         scinn-train fit reference.h5ad -o tissue.onnx --resume
     """  # noqa: D301 - \b keeps click from filling the lines
     check_output(output, overwrite=overwrite, keep=[reference])
+    request = from_options(report, genes=report_genes, labels=labels, overwrite=overwrite)
+    if request:
+        request.check(keep=[reference], beside=[output])
     checkpoint = output.with_name(output.name + SUFFIX)
     check_checkpoint(checkpoint, resume=resume or overwrite)
     config = Config.preset(
@@ -124,6 +138,12 @@ def fit(
     if capture_efficiency is not None:
         config = replace(config, module2=replace(config.module2, capture_efficiency=_efficiency(capture_efficiency)))
     read = read_reference(reference, layer=layer, gene_column=gene_column, gene_ids=gene_ids, progress=not quiet)
+    types = (labels, read_labels(reference, labels)) if labels else None
+    if request:
+        seen_in = (read.X > 0).sum(axis=0)
+        check_genes(
+            request.genes, [gene for gene, cells in zip(read.genes, seen_in, strict=True) if cells >= config.min_cells]
+        )
     import scinn_train
 
     if not resume:
@@ -152,6 +172,11 @@ def fit(
     say = speaker(quiet=quiet)
     for sentence in _report(result, output):
         say(sentence)
+    if request:
+        from scinn_train.fit_report import write_fit_page
+
+        write_fit_page(result, request, labels=types, source=f"{reference.name}: {layer or 'X'}")
+        say(f"wrote {request.path}: open it in a browser")
     if as_json:
         print_json(_document(result, output))
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from scinn_infer.report.palette import COLOURS, natural
 from scinn_infer.wholefile import whole_file
 
 if TYPE_CHECKING:
@@ -24,13 +25,6 @@ if TYPE_CHECKING:
     from scinn_train.training import Epoch
 
     Floats = npt.NDArray[np.floating[Any]]
-
-COLOURS = (
-    *("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00"),
-    *("#999999", "#332288", "#882255", "#B5A642"),
-)
-"""Okabe and Ito's palette, which colour-blind readers can tell apart, without the yellow that is lost on white; then
-grey, and three of Paul Tol's muted colours."""
 
 MARKERS = ("o", "^", "s", "D", "v", "P", "X")
 """After as many types as there are colours the marker changes."""
@@ -83,7 +77,7 @@ def plot_cells(panels: Sequence[Panel], labels: Sequence[Any], *, title: str = "
     from matplotlib.figure import Figure
 
     names = np.asarray(labels).astype(str)
-    types = sorted(set(names), key=_natural)
+    types = sorted(set(names), key=natural)
     with rc_context(STYLE):
         figure = Figure(figsize=(4.8 * len(panels) + 1.6, 5.0), dpi=150, layout=_layout())
         axes = np.atleast_1d(figure.subplots(1, len(panels)))
@@ -163,10 +157,3 @@ def _scatter(axis: Axes, panel: Panel, names: npt.NDArray[np.str_], types: list[
     axis.set_title(panel.title, loc="left")
     axis.set(xticks=[], yticks=[])
     axis.spines[["top", "right"]].set_visible(False)
-
-
-def _natural(name: str) -> list[tuple[int, str]]:
-    """Sort key that puts type 10 after type 9."""
-    import re
-
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name) if part]

@@ -6,6 +6,7 @@ import time
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,7 +27,7 @@ from scinn_train.half_precision import FLOAT32
 from scinn_train.module1 import map_cells
 from scinn_train.normalise import Normalisation, log1p
 from scinn_train.provenance import describe_data, describe_training
-from scinn_train.quality import measure
+from scinn_train.quality import recover
 from scinn_train.reading import known_gene_ids
 from scinn_train.reference import Reference, prepare
 from scinn_train.scale import NetworkScale
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from scinn_train.checkpoint import Checkpoint
     from scinn_train.graph import NetworkWeights
     from scinn_train.module1 import CellMap
+    from scinn_train.quality import Recovery
     from scinn_train.training import Epoch
 
     Array = npt.NDArray[np.float32]
@@ -64,6 +66,8 @@ class Result:
         The entry of the history at which the network was kept.
     cell_map
         All of what module 1 found, of the cells with any expression: another fit of the same data can begin with it.
+    recovery
+        How well hidden entries of held-out cells are predicted.
     info
         What the model file will say of itself.
     seconds
@@ -77,6 +81,7 @@ class Result:
     info: ModelInfo
     seconds: dict[str, float]
     cell_map: CellMap
+    recovery: Recovery
     _weights: NetworkWeights
     _reference: Reference
 
@@ -150,6 +155,43 @@ class Result:
         """
         proof = self._reference.X
         export.export(self._weights, self.info, path, proof=proof, storage=weights, overwrite=overwrite)
+
+    def write_report(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        labels: Sequence[Any] | None = None,
+        labels_name: str = "label",
+        genes: Sequence[str] = (),
+        overwrite: bool = False,
+    ) -> None:
+        """Write a page about the fit: one HTML file, which loads nothing (``scinn_train.fit_report``).
+
+        Parameters
+        ----------
+        path
+            The ``.html`` file to write.
+        labels
+            Known type of each cell (cells,), to colour by.
+        labels_name
+            What these types are called.
+        genes
+            Genes to show before and after; the most cluster-specific ones if not given.
+        overwrite
+            Whether an existing page may be replaced.
+
+        Raises
+        ------
+        ScinnError
+            If bokeh is not installed, the page cannot be written, there is not one label for each cell, or a gene is
+            not one of the model's.
+        """
+        from scinn_infer.report.request import ReportRequest
+        from scinn_train.fit_report import write_fit_page
+
+        request = ReportRequest(path=Path(path), genes=tuple(genes), overwrite=overwrite)
+        request.check()
+        write_fit_page(self, request, labels=None if labels is None else (labels_name, labels))
 
 
 def fit(
@@ -282,7 +324,7 @@ def _fit(
             progress=progress,
         )
         with busy("measuring the quality", enabled=progress):
-            quality = measure(networks, normalised, config=config.module2, seed=config.seed, device=device)
+            recovery = recover(networks, normalised, config=config.module2, seed=config.seed, device=device)
     trained = time.perf_counter()
     info = ModelInfo(
         genes=reference.genes,
@@ -291,7 +333,7 @@ def _fit(
         clusters=int(cell_map.clusters.max()) + 1,
         training_data=describe_data(reference.X, genes_before_filter=reference.genes_before, sha256=reference.sha256),
         training=describe_training(config, threads=threads, device=device.type),
-        quality=quality,
+        quality=recovery.scores,
         capture_efficiency=config.module2.capture_efficiency,
         tissue=config.tissue,
         species=config.species,
@@ -305,6 +347,7 @@ def _fit(
         info=info,
         seconds={"module 1": mapped - started, "module 2": trained - mapped},
         cell_map=cell_map,
+        recovery=recovery,
         _weights=export.network_weights(
             networks,
             scale,

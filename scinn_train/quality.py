@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from scinn_train import losses, minibatch
@@ -19,16 +20,40 @@ if TYPE_CHECKING:
 
 _MOST_CELLS = 2000  # enough for three digits, whatever the size of the data
 _HIDDEN = 0.1  # share of the entries that are hidden and predicted
+_KEPT_ENTRIES = 50_000  # enough to draw them
+
+Array = npt.NDArray[np.float32]
 
 
-def measure(
+@dataclass(frozen=True)
+class Recovery:
+    """Entries of held-out cells that were hidden from the network, and what it expected there.
+
+    Attributes
+    ----------
+    observed, expected, gene_mean
+        What was there, what the network expects, and what the gene's mean is, as ln(1 + normalised expression)
+        (entries,).
+    scores
+        ``held_out_cells``; ``masked_correlation``: Pearson correlation of ``expected`` with ``observed`` over all
+        hidden entries, beside ``gene_mean_correlation``, the same for the genes' means; and
+        ``masked_deviance_explained``: the share of the gene means' deviance that the network removes.
+    """
+
+    observed: Array
+    expected: Array
+    gene_mean: Array
+    scores: dict[str, float]
+
+
+def recover(
     networks: TrainedNetworks,
     normalised: sparse.csr_array,
     *,
     config: Module2Config,
     seed: int,
     device: torch.device,
-) -> dict[str, float]:
+) -> Recovery:
     """Hide a tenth of the entries of the held-out cells, zeros included, and predict them.
 
     Parameters
@@ -38,9 +63,7 @@ def measure(
 
     Returns
     -------
-        ``held_out_cells``; ``masked_correlation``: Pearson correlation of ln(1 + expected) with ln(1 + observed) over
-        all hidden entries, beside ``gene_mean_correlation``, the same for the genes' means; and
-        ``masked_deviance_explained``: the share of the gene means' deviance that the network removes.
+        The scores of all hidden entries, and 50,000 of these at most, evenly spaced.
     """
     random = np.random.default_rng(derive(seed, "quality"))
     observed: list[torch.Tensor] = []
@@ -57,13 +80,15 @@ def measure(
         for imputation, into in ((predicted, expected), (gene_mean, baseline)):
             into.append(torch.stack([imputation.log_expected, losses.deviance(imputation, expression)])[:, hidden])
     values, expectation, mean = torch.cat(observed), torch.cat(expected, dim=1), torch.cat(baseline, dim=1)
-    explained = 1 - expectation[1].sum() / mean[1].sum()
-    return {
+    scores = {
         "held_out_cells": float(len(cells)),
         "masked_correlation": _correlation(expectation[0], values),
         "gene_mean_correlation": _correlation(mean[0], values),
-        "masked_deviance_explained": _rounded(float(explained)),
+        "masked_deviance_explained": _rounded(float(1 - expectation[1].sum() / mean[1].sum())),
     }
+    step = -(-len(values) // _KEPT_ENTRIES)
+    kept = [entries[::step].cpu().numpy().copy() for entries in (values, expectation[0], mean[0])]
+    return Recovery(kept[0], kept[1], kept[2], scores)
 
 
 def _correlation(first: torch.Tensor, second: torch.Tensor) -> float:

@@ -31,6 +31,9 @@ POLICY_HELP = " ".join(f"{name}: {policy.meaning}." for name, policy in POLICIES
     "--threads", type=click.IntRange(1), metavar="N", help="Threads; all that this process may use if not given."
 )
 @registry_option
+@click.option("--report", type=click.Path(path_type=Path), metavar="FILE", help="A page (.html) about it to write too.")
+@click.option("--report-genes", metavar="A,B,C", help="Genes that it shows.  [default: the most cluster-specific]")
+@click.option("--labels", metavar="COLUMN", help="Column of obs with the known cell types, for the report.")
 @click.option("--overwrite", is_flag=True, help="Replace the output if it exists. The input is never replaced.")
 @quiet_option
 def apply(
@@ -45,6 +48,9 @@ def apply(
     batch_size: int | None,
     threads: int | None,
     registries: tuple[str, ...],
+    report: Path | None,
+    report_genes: str | None,
+    labels: str | None,
     overwrite: bool,
     quiet: bool,
 ) -> None:
@@ -73,10 +79,12 @@ def apply(
         scinn-infer apply tissue.onnx new.h5ad -o imputed.h5ad
         scinn-infer apply tissue.onnx new.h5ad -o imputed.h5ad --layer counts --threads 4
         scinn-infer apply tissue.onnx new.h5ad -o denoised.h5ad --policy denoise
+        scinn-infer apply tissue.onnx new.h5ad -o imputed.h5ad --report report.html --labels cell_type
     """  # noqa: D301 - \b keeps click from filling the lines
     from scinn_infer.apply import apply_file
     from scinn_infer.genes import REFUSE, SUM
     from scinn_infer.model import load
+    from scinn_infer.report.request import from_options
     from scinn_infer.store import resolve
 
     say = speaker(quiet=quiet)
@@ -91,7 +99,10 @@ def apply(
         key_added=key_added,
         batch_size=batch_size,
         overwrite=overwrite,
+        report=from_options(report, genes=report_genes, labels=labels, overwrite=overwrite),
         say=say,
         progress=not quiet,
     )
     say(f"Wrote {output}: the imputed values are in layers[{key_added!r}]; {POLICIES[policy].meaning}.")
+    if report:
+        say(f"Wrote {report}: open it in a browser.")

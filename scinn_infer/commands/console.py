@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
     from scinn_infer.contract import Spread
 
+COMMAND = "scinn.command"
+"""Under this name a command's context keeps what was typed (``click.Context.meta``)."""
+
 
 def print_json(value: Any) -> None:
     """Print one JSON document."""
