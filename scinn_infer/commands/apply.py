@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from scinn_infer.commands.models import registry_option
+from scinn_infer.commands.models import ModelName, registry_option
 from scinn_infer.commands.options import quiet_option, speaker
 from scinn_infer.policies import KEEP, POLICIES
 
@@ -14,7 +14,7 @@ POLICY_HELP = " ".join(f"{name}: {policy.meaning}." for name, policy in POLICIES
 
 
 @click.command(short_help="Impute new cells, from .h5ad to .h5ad.")
-@click.argument("model")
+@click.argument("model", type=ModelName())
 @click.argument("new", type=click.Path(path_type=Path))
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The .h5ad file to write.")
 @click.option("--policy", type=click.Choice(list(POLICIES)), default=KEEP, show_default=True, help=POLICY_HELP)

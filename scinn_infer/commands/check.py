@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from scinn_infer.commands.console import number_text, print_json, print_table, printable, range_text
-from scinn_infer.commands.models import registry_option
+from scinn_infer.commands.models import ModelName, registry_option
 from scinn_infer.commands.options import json_option, quiet_option
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ EXIT_CODES = {"fits": 0, "usable with warnings": 1, "refused": 2}
 
 
 @click.command(short_help="Tell whether a model fits new cells: exit code 0, 1 or 2.")
-@click.argument("model")
+@click.argument("model", type=ModelName())
 @click.argument("new", type=click.Path(path_type=Path))
 @click.option("--layer", metavar="NAME", help="The layer to check; X if not given.")
 @click.option("--gene-column", metavar="NAME", help="Column of var with the genes' names; the index if not given.")

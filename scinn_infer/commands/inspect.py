@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from scinn_infer.commands.console import number_text, print_json, print_table, range_text
-from scinn_infer.commands.models import registry_option
+from scinn_infer.commands.models import ModelName, registry_option
 from scinn_infer.commands.options import json_option
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ GENES_SHOWN = 5
 
 
 @click.command(short_help="Show everything that a model file knows about itself.")
-@click.argument("model")
+@click.argument("model", type=ModelName())
 @registry_option
 @json_option
 def inspect(model: str, registries: tuple[str, ...], as_json: bool) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from scinn_infer.commands.console import number_text, print_json, print_table, printable
 from scinn_infer.commands.group import CommandGroup
@@ -16,6 +17,27 @@ from scinn_infer.commands.options import json_option, quiet_option
 if TYPE_CHECKING:
     from scinn_infer.registry import ModelEntry
     from scinn_infer.store import Found
+
+
+class ModelName(click.ParamType):  # type: ignore[type-arg]  # click before 8.2 has none
+    """A model file, or the name of a model: completed as either."""
+
+    name = "model"
+
+    def shell_complete(
+        self,
+        ctx: click.Context,  # noqa: ARG002
+        param: click.Parameter,  # noqa: ARG002
+        incomplete: str,
+    ) -> list[CompletionItem]:
+        """Return the names that begin so, of the models that come with scINN; the shell adds the files."""
+        from scinn_infer.store import list_models
+
+        names = (found.entry.name for found in list_models())
+        return [CompletionItem(name) for name in names if name.startswith(incomplete)] + [
+            CompletionItem(incomplete, type="file")
+        ]
+
 
 registry_option = click.option(
     "--registry",
@@ -40,7 +62,7 @@ def models() -> None:
 
     \b
         scinn-infer models list
-        scinn-infer apply human-pancreas new.h5ad -o imputed.h5ad
+        scinn-infer models show human-pancreas
     """  # noqa: D301 - \b keeps click from filling the lines
 
 
@@ -68,7 +90,7 @@ def list_command(registries: tuple[str, ...], as_json: bool) -> None:
 
 
 @models.command()
-@click.argument("name")
+@click.argument("name", type=ModelName())
 @registry_option
 @json_option
 def show(name: str, registries: tuple[str, ...], as_json: bool) -> None:
@@ -93,7 +115,7 @@ def show(name: str, registries: tuple[str, ...], as_json: bool) -> None:
 
 
 @models.command()
-@click.argument("name")
+@click.argument("name", type=ModelName())
 @click.option("-o", "--output", type=click.Path(path_type=Path), metavar="DIR", help="A folder to copy the file into.")
 @registry_option
 @click.option("--overwrite", is_flag=True, help="Replace the file in DIR if it is there.")

@@ -33,6 +33,7 @@ def answers_in(shown: str) -> list[tuple[str, ...]]:
         ("scinn-infer apply --key", [("plain", "--key-added")]),
         ("scinn-infer apply --policy d", [("plain", "denoise")]),
         ("scinn-infer apply mod", [("file", "mod")]),
+        ("scinn-infer apply human-p", [("plain", "human-pancreas"), ("file", "human-p")]),
         ("scinn-infer apply model.onnx new.h5ad -o im", [("file", "im")]),
         ("scinn-infer completion ", [("plain", "bash"), ("plain", "zsh"), ("plain", "fish")]),
         ("scinn-infer nonsense --", [("plain", "--version"), ("plain", "--help")]),
