@@ -9,12 +9,18 @@ script needs numpy and onnx only.
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from scinn_infer import contract
-from scinn_train.graph import NetworkWeights, build
+from scinn_train.cell_reference import describe_cells
+from scinn_train.graph import NORM_EPSILON, NetworkWeights, build
+
+if TYPE_CHECKING:
+    from scinn_infer.cell_reference import CellReference
 
 GENES, COMPONENTS, HIDDEN, BOTTLENECK, EMBEDDING, CLUSTERS = 60, 6, 12, 8, 5, 3
 
@@ -62,12 +68,48 @@ def tiny_model(unit: str = "counts") -> bytes:
             gene_mean=tuple(float(f"{value:.6g}") for value in gene_mean),
         ),
         capture_efficiency=0.15,
+        cell_reference=_reference(weights, gene_mean),
         training={"note": "random weights, for tests only"},
         tissue="none (random weights)",
         species="human",
         licence="BSD-3-Clause",
     )
     return build(weights, info).SerializeToString(deterministic=True)
+
+
+def _reference(weights: NetworkWeights, gene_mean: np.ndarray) -> CellReference | None:
+    """Describe simulated cells, 200 as if trained on and 100 as if held out."""
+    random = np.random.default_rng(2027)
+    counts = random.poisson(gene_mean * random.gamma(4, 0.25, (300, 1)))
+    embedding, probability = _quality(weights, counts[counts.any(axis=1)].astype(np.float64))
+    clusters = probability.argmax(axis=1)
+    reference = describe_cells(
+        embedding[:-100],
+        clusters[:-100],
+        embedding[-100:],
+        probability=probability[-100:],
+        held_out_clusters=clusters[-100:],
+    )
+    # Stated rather than found: a search ends at another last digit on another machine.
+    return reference and replace(reference, temperature=1.5)
+
+
+def _quality(weights: NetworkWeights, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the outputs ``embedding`` and ``cluster_probability``, in numpy and double precision."""
+    depth = counts.sum(axis=1, keepdims=True)
+    size = depth / weights.target_depth if weights.target_depth else np.ones_like(depth)
+    log = (np.log1p(counts / size) - weights.log_mean) * weights.log_scale
+    hidden = log @ weights.components @ weights.encoder_weight + weights.encoder_bias
+    hidden = (hidden - hidden.mean(axis=1, keepdims=True)) / np.sqrt(hidden.var(axis=1, keepdims=True) + NORM_EPSILON)
+    hidden = np.tanh(hidden * weights.norm_weight + weights.norm_bias)
+    hidden = np.tanh(hidden @ weights.hidden_weight + weights.hidden_bias)
+    expected = np.exp(hidden @ weights.decoder_weight + weights.decoder_bias) * size
+    missed = 1 - (weights.capture_efficiency or 0)
+    imputed = np.where(counts == 0, expected / (1 / missed - np.exp(-expected)), counts)
+    centred = (np.log1p(imputed / size) - weights.log_mean) * weights.log_scale
+    embedding = centred @ weights.embedding_weight + weights.embedding_bias
+    share = np.exp(embedding @ weights.cluster_weight + weights.cluster_bias)
+    return embedding, share / share.sum(axis=1, keepdims=True)
 
 
 if __name__ == "__main__":

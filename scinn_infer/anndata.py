@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import replace
@@ -12,8 +13,10 @@ import numpy as np
 
 from scinn_infer._version import __version__
 from scinn_infer.batch import as_rows, check_sample, open_batch, sample_rows
+from scinn_infer.cell_quality import Places, QualityRecorder
 from scinn_infer.columns import result_dtype
-from scinn_infer.errors import ScinnError
+from scinn_infer.drift import find_doubt
+from scinn_infer.errors import ScinnError, ScinnWarning
 from scinn_infer.gene_table import GeneTable
 from scinn_infer.genes import REFUSE
 from scinn_infer.lazy import as_lazy
@@ -28,7 +31,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from scinn_infer.batch import Batch
+    from scinn_infer.cell_quality import CellQuality
     from scinn_infer.checks import Matrix
+    from scinn_infer.contract import ModelInfo
     from scinn_infer.genes import GeneMatch
 
 SHARE_DIGITS = 4
@@ -45,6 +50,7 @@ def impute(
     gene_column: str | None = None,
     duplicates: str = REFUSE,
     key_added: str = "scinn",
+    quality: bool = True,
     copy: bool = False,
 ) -> anndata.AnnData | None:
     """Impute an AnnData object: fill its zeros, or denoise all of it. The result is a new layer.
@@ -78,6 +84,12 @@ def impute(
     key_added
         Name of the layer (cells × genes), in the model's unit and at each cell's own depth, and of the record of how it
         was made in ``uns``. An earlier result of that name is replaced.
+    quality
+        Whether what the quality-assessment network says of each cell
+        (:class:`scinn_infer.cell_quality.CellQuality`) is added as well, with ``key_added`` for KEY:
+        ``obs["KEY_cluster"]`` (categorical), ``obs["KEY_confidence"]``, ``obs["KEY_drift"]`` (where the model file has
+        a reference for it), ``obsm["KEY_cluster_probability"]`` (cells × clusters) and ``obsm["X_KEY"]``, the
+        embedding (cells × d). It hardly takes time, and does not change the result.
     copy
         Return a copy with the result instead of adding it to ``adata``; of what is backed by a file, one in memory.
 
@@ -96,7 +108,7 @@ def impute(
     Warns
     -----
     ScinnWarning
-        As :meth:`Model.impute` does.
+        As :meth:`Model.impute` does; with ``quality``, if the cells do not look like the tissue that the model knows.
 
     Examples
     --------
@@ -118,11 +130,33 @@ def impute(
     batch = open_batch(
         model.info, table.names(), source=source, cell_names=adata.obs_names, duplicates=duplicates, table=table
     )
-    result = _impute(model, X, batch, policy=policy)
+    recorder = QualityRecorder(model.info) if quality else None
+    result = _impute(model, X, batch, policy=policy, recorder=recorder)
     target = (adata.to_memory() if adata.isbacked else adata.copy()) if copy else adata
     target.layers[key_added] = result
     target.uns[key_added] = provenance(model, batch.match, policy=policy, place=place, names_from=table.origin)
+    if recorder and (cells := recorder.drain()):
+        _add_quality(target, cells, model.info, key_added)
+        if sentence := find_doubt(recorder.profile, model.info, batch.match, source=source):
+            warnings.warn(sentence, ScinnWarning, stacklevel=2)
     return target if copy else None
+
+
+def _add_quality(target: anndata.AnnData, cells: CellQuality, info: ModelInfo, key: str) -> None:
+    """Add the quality of the cells, in place of what an earlier model left under the same names."""
+    import pandas as pd
+
+    places, columns = Places.under(key), cells.columns()
+    categories = [str(number) for number in range(info.clusters)]
+    columns["cluster"] = pd.Categorical.from_codes(columns["cluster"], categories=categories)
+    for name, place in places.obs.items():
+        if name in columns:
+            target.obs[place] = columns[name]
+        elif place in target.obs:
+            del target.obs[place]
+    for name, place in places.obsm.items():
+        target.obsm[place] = columns[name]
+    target.uns[key]["cell_quality"] = places.record(info)
 
 
 def provenance(model: Model, match: GeneMatch, *, policy: str, place: str, names_from: str) -> dict[str, Any]:
@@ -263,21 +297,20 @@ def _table(var: Any) -> pd.DataFrame:
     return var.to_memory() if hasattr(var, "to_memory") else var
 
 
-def _impute(model: Model, X: Any, batch: Batch, *, policy: str) -> npt.NDArray[np.floating[Any]]:
+def _impute(
+    model: Model, X: Any, batch: Batch, *, policy: str, recorder: QualityRecorder | None
+) -> npt.NDArray[np.floating[Any]]:
     """Return the result (cells × genes) for a matrix in memory or elsewhere."""
+
+    def collect(chunks: Iterable[Matrix], batch: Batch, like: Any) -> npt.NDArray[np.floating[Any]]:
+        result = np.empty(like.shape, result_dtype(like.dtype))
+        for start, block in model.stream(chunks, batch, policy=policy, recorder=recorder):
+            result[start : start + block.shape[0]] = block
+        return result
+
     lazy = as_lazy(X, source=batch.source)
     if lazy is None:
         rows = as_rows(X, batch)
-        batch = replace(batch, unit_checked=check_sample(sample_rows(rows), batch))
-        return _collect(model, [rows], batch, np.empty(rows.shape, result_dtype(rows.dtype)), policy=policy)
+        return collect([rows], replace(batch, unit_checked=check_sample(sample_rows(rows), batch)), rows)
     with closing(lazy):
-        batch = replace(batch, unit_checked=check_sample(lazy.sample(), batch))
-        return _collect(model, lazy.chunks(), batch, np.empty(lazy.shape, result_dtype(lazy.dtype)), policy=policy)
-
-
-def _collect(
-    model: Model, chunks: Iterable[Matrix], batch: Batch, result: npt.NDArray[np.floating[Any]], *, policy: str
-) -> npt.NDArray[np.floating[Any]]:
-    for start, block in model.stream(chunks, batch, policy=policy):
-        result[start : start + block.shape[0]] = block
-    return result
+        return collect(lazy.chunks(), replace(batch, unit_checked=check_sample(lazy.sample(), batch)), lazy)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scinn_infer.anndata import provenance
 from scinn_infer.batch import check_sample, open_batch
+from scinn_infer.cell_quality import Places, QualityRecorder
 from scinn_infer.columns import result_dtype
+from scinn_infer.drift import find_doubt
+from scinn_infer.errors import ScinnWarning
 from scinn_infer.genes import REFUSE
 from scinn_infer.h5ad import H5adMatrix
+from scinn_infer.h5ad_cells import CellColumns, check_places, read_quality
 from scinn_infer.h5ad_write import bytes_needed, check_key, write_with_layer
 from scinn_infer.labels import read_labels
 from scinn_infer.policies import KEEP, find_policy
@@ -43,6 +48,7 @@ def apply_file(
     gene_column: str | None = None,
     duplicates: str = REFUSE,
     key_added: str = "scinn",
+    quality: bool = True,
     batch_size: int | None = None,
     overwrite: bool = False,
     report: ReportRequest | None = None,
@@ -76,6 +82,10 @@ def apply_file(
         :meth:`scinn_infer.Model.impute`.
     key_added
         Name of the new layer, which the file must not have yet.
+    quality
+        Whether the quality of the cells (:class:`scinn_infer.cell_quality.CellQuality`) is written as well:
+        ``obs["KEY_cluster"]``, ``obs["KEY_confidence"]``, ``obs["KEY_drift"]``, ``obsm["KEY_cluster_probability"]`` and
+        ``obsm["X_KEY"]``, with ``key_added`` for KEY; none of which the file must have yet.
     batch_size
         Number of cells to read at a time; it does not change the result.
     overwrite
@@ -97,7 +107,7 @@ def apply_file(
     -----
     ScinnWarning
         If the batch lacks more than 20 % of the model's genes or may be in another unit, or if cells have no expression
-        in the model's genes (they stay as they are).
+        in the model's genes (they stay as they are); if the cells do not look like the tissue that the model knows.
     """
     find_policy(policy)  # refused before anything is read
     path, output = Path(path), Path(output)
@@ -108,6 +118,8 @@ def apply_file(
     opened = H5adMatrix(path, layer=layer, gene_column=gene_column, temporary_folder=output.resolve().parent)
     with opened as matrix, hear_warnings() as warned:
         check_key(path, key_added)
+        if quality:
+            check_places(path, key_added)
         labels = (report.labels, read_labels(path, report.labels)) if report and report.labels else None
         shape, dtype = matrix.shape, result_dtype(matrix.dtype)
         batch = open_batch(
@@ -124,8 +136,10 @@ def apply_file(
                 say(sentence)
         with busy("looking at some cells", enabled=progress):  # of a matrix stored by columns, this re-orders all
             batch = replace(batch, unit_checked=check_sample(matrix.sample(), batch))
+        recorder = QualityRecorder(model.info) if quality else None
+        columns = CellColumns(key_added, model.info, model.embedding_width) if quality else None
         chunks = matrix.chunks(batch_size or CELLS_READ)
-        blocks = model.stream(watch.see_before(chunks) if watch else chunks, batch, policy=policy)
+        blocks = model.stream(watch.see_before(chunks) if watch else chunks, batch, policy=policy, recorder=recorder)
         values = track(
             (block for _, block in (watch.see_after(blocks) if watch else blocks)),
             description="imputing",
@@ -135,9 +149,23 @@ def apply_file(
         )
         place = "X" if layer is None else f"layers/{layer}"
         record = provenance(model, batch.match, policy=policy, place=place, names_from=matrix.gene_table.origin)
-        needs = bytes_needed(path, shape, dtype)
+        if quality:
+            record["cell_quality"] = Places.under(key_added).record(model.info)
+        needs = bytes_needed(path, shape, dtype, columns)
         with whole_file(output, overwrite=overwrite, keep=inputs, needs=needs) as temporary:
-            write_with_layer(temporary, path, values, key=key_added, shape=shape, dtype=dtype, provenance=record)
+            write_with_layer(
+                temporary,
+                path,
+                values,
+                key=key_added,
+                shape=shape,
+                dtype=dtype,
+                provenance=record,
+                columns=columns,
+                recorder=recorder,
+            )
+        if recorder and (sentence := find_doubt(recorder.profile, model.info, batch.match, source=batch.source)):
+            warnings.warn(sentence, ScinnWarning, stacklevel=2)
         if report and watch:
             write_apply_page(
                 report,
@@ -148,6 +176,7 @@ def apply_file(
                 source=f"{path.name}: {layer or 'X'}",
                 record=record,
                 labels=labels,
+                quality=read_quality(output, key_added) if quality else None,
                 warned=warned,
             )
 

@@ -11,10 +11,13 @@ import math
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from scinn_infer import cell_reference
 from scinn_infer.errors import ScinnError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from scinn_infer.cell_reference import CellReference
 
 FORMAT_VERSION = 2
 """The format that this version writes, and the newest that it reads."""
@@ -104,6 +107,9 @@ class ModelInfo:
         Share of a cell's molecules that the model takes to have been captured, between 0 and 1: it decides how
         ``imputed`` and ``denoised`` follow from ``expected``. None where the first is ``expected`` at the zeros and the
         second ``expected`` itself, as in format 1.
+    cell_reference
+        What is known of cells held out of the training, for the drift and the confidence of new cells; None where the
+        file does not say.
     tissue, species, licence
         Free text; empty when not stated.
     format
@@ -118,6 +124,7 @@ class ModelInfo:
     training: dict[str, Any] = field(default_factory=dict)
     quality: dict[str, float] = field(default_factory=dict)
     capture_efficiency: float | None = None
+    cell_reference: CellReference | None = None
     tissue: str = ""
     species: str = ""
     licence: str = ""
@@ -146,15 +153,19 @@ class ModelInfo:
         """
         _check_format(metadata, source)
         try:
+            clusters = _integer(_parse(metadata[_PREFIX + "clusters"]))
             info = cls(
                 genes=_strings(metadata, "genes"),
                 unit=metadata[_PREFIX + "unit"],
-                clusters=_integer(_parse(metadata[_PREFIX + "clusters"])),
+                clusters=clusters,
                 training_data=_training_data(_parse(metadata[_PREFIX + "training_data"])),
                 gene_ids=_strings(metadata, "gene_ids", "[]"),
                 training=_dict(metadata, "training"),
                 quality=_dict(metadata, "quality"),
                 capture_efficiency=_share(_parse(metadata.get(_PREFIX + "capture_efficiency", "null"))),
+                cell_reference=cell_reference.parse(
+                    _parse(metadata.get(_PREFIX + "cell_reference", "null")), clusters=clusters
+                ),
                 tissue=metadata.get(_PREFIX + "tissue", ""),
                 species=metadata.get(_PREFIX + "species", ""),
                 licence=metadata.get(_PREFIX + "licence", ""),

@@ -11,13 +11,16 @@ import numpy as np
 
 from scinn_infer.errors import ScinnError
 from scinn_infer.h5ad import import_io
+from scinn_infer.h5ad_cells import contiguous
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    import h5py
     import numpy.typing as npt
+
+    from scinn_infer.cell_quality import QualityRecorder
+    from scinn_infer.h5ad_cells import CellColumns
 
 ROOM_FOR_NAMES = 1 << 20
 """What the new entries take besides the values, at most: 1 MB."""
@@ -45,9 +48,10 @@ def check_key(path: str | os.PathLike[str], key: str) -> None:
                 raise ScinnError(msg)
 
 
-def bytes_needed(path: Path, shape: tuple[int, int], dtype: np.dtype[Any]) -> int:
-    """Return how large the copy with its new layer (cells × genes) will be at most, in bytes."""
-    return path.stat().st_size + shape[0] * shape[1] * dtype.itemsize + ROOM_FOR_NAMES
+def bytes_needed(path: Path, shape: tuple[int, int], dtype: np.dtype[Any], columns: CellColumns | None = None) -> int:
+    """Return how large the copy with its new layer (cells × genes) and columns will be at most, in bytes."""
+    per_cell = shape[1] * dtype.itemsize + (columns.bytes_per_cell if columns else 0)
+    return path.stat().st_size + shape[0] * per_cell + ROOM_FOR_NAMES
 
 
 def write_with_layer(
@@ -59,6 +63,8 @@ def write_with_layer(
     shape: tuple[int, int],
     dtype: np.dtype[Any],
     provenance: Mapping[str, Any],
+    columns: CellColumns | None = None,
+    recorder: QualityRecorder | None = None,
 ) -> None:
     """Copy ``source`` with everything in it, then add ``layers[key]`` and ``uns[key]``.
 
@@ -78,17 +84,21 @@ def write_with_layer(
         The layer's number of cells and genes, and its precision.
     provenance
         How the layer was made: the record in ``uns``.
+    columns, recorder
+        Where the quality of the cells goes, and what is told it while the blocks are made; None leaves it out.
     """
     shutil.copyfile(source, path)
-    _reserve(path, bytes_needed(source, shape, dtype))
-    offset = _lay_out(path, key, shape, dtype, provenance)
+    _reserve(path, bytes_needed(source, shape, dtype, columns))
+    offset = _lay_out(path, key, shape, dtype, provenance, columns)
     stored = dtype.newbyteorder("<")
     # Straight into the file: when a disk is full, HDF5 keeps what it could not write, and crashes with it at exit.
     with path.open("r+b") as file:
-        file.seek(offset)
+        written = 0
         for block in blocks:
-            file.write(np.ascontiguousarray(block, dtype=stored).data)
-        written = file.tell() - offset
+            file.seek(offset + written)
+            written += file.write(np.ascontiguousarray(block, dtype=stored).data)
+            if columns and recorder and (quality := recorder.drain()):
+                columns.write(file, quality)
     if written != shape[0] * shape[1] * dtype.itemsize:
         msg = f"{path}: {written} bytes of layer {key!r} were written, which is not {shape[0]} × {shape[1]} values."
         raise RuntimeError(msg)
@@ -106,8 +116,15 @@ def _reserve(path: Path, size: int) -> None:
                 raise
 
 
-def _lay_out(path: Path, key: str, shape: tuple[int, int], dtype: np.dtype[Any], provenance: Mapping[str, Any]) -> int:
-    """Add everything but the layer's values; return where in the file these belong."""
+def _lay_out(
+    path: Path,
+    key: str,
+    shape: tuple[int, int],
+    dtype: np.dtype[Any],
+    provenance: Mapping[str, Any],
+    columns: CellColumns | None,
+) -> int:
+    """Add everything but the values; return where in the file those of the layer belong."""
     h5py = import_io("writing")
     from anndata.io import write_elem
 
@@ -117,22 +134,9 @@ def _lay_out(path: Path, key: str, shape: tuple[int, int], dtype: np.dtype[Any],
                 if group not in file:
                     write_elem(file, group, {})
             write_elem(file["uns"], key, dict(provenance))
-            layer = _contiguous(file["layers"], key, shape, dtype)
-            layer.attrs["encoding-type"] = "array"
-            layer.attrs["encoding-version"] = "0.2.0"
+            layer = contiguous(file["layers"], key, shape, dtype)
+            if columns is not None:
+                columns.lay_out(file, shape[0])
             return int(layer.id.get_offset())
     except RuntimeError as error:  # what h5py makes of a failure to write when it closes a file
         raise OSError(str(error)) from error
-
-
-def _contiguous(group: h5py.Group, name: str, shape: tuple[int, int], dtype: np.dtype[Any]) -> h5py.Dataset:
-    """Make a dataset that lies in one piece, as anndata's own do, and has its place in the file at once."""
-    import h5py
-
-    settings = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
-    settings.set_layout(h5py.h5d.CONTIGUOUS)
-    settings.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
-    settings.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
-    settings.set_obj_track_times(False)
-    stored = h5py.h5t.py_create(dtype.newbyteorder("<"))
-    return h5py.Dataset(h5py.h5d.create(group.id, name.encode(), stored, h5py.h5s.create_simple(shape), settings))

@@ -10,8 +10,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scinn_infer.batch import as_rows, check_sample, open_batch, sample_rows
-from scinn_infer.columns import result_dtype
-from scinn_infer.contract import INPUT_EXPRESSION, INPUT_MEASURED, OUTPUT_DENOISED, OUTPUT_EXPECTED, OUTPUT_IMPUTED
+from scinn_infer.cell_quality import QUALITY_OUTPUTS, QualityRecorder
+from scinn_infer.columns import GeneColumns, result_dtype
+from scinn_infer.contract import (
+    INPUT_EXPRESSION,
+    INPUT_MEASURED,
+    OUTPUT_DENOISED,
+    OUTPUT_EMBEDDING,
+    OUTPUT_EXPECTED,
+    OUTPUT_IMPUTED,
+)
 from scinn_infer.errors import ScinnError
 from scinn_infer.formats import outputs_of
 from scinn_infer.genes import REFUSE, GeneMatch, match_genes
@@ -19,7 +27,7 @@ from scinn_infer.onnxfile import MAXIMUM_BYTES, check_onnx
 from scinn_infer.policies import KEEP, find_policy
 from scinn_infer.session import DEFAULT_PROVIDERS, Session, check_providers
 from scinn_infer.store import resolve
-from scinn_infer.stream import BLOCK, impute_stream
+from scinn_infer.stream import BLOCK, expression_blocks, impute_stream
 from scinn_infer.threads import available_threads
 
 if TYPE_CHECKING:
@@ -31,6 +39,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from scinn_infer.batch import Batch
+    from scinn_infer.cell_quality import CellQuality
     from scinn_infer.checks import Matrix
 
 GENE_OUTPUTS = (OUTPUT_IMPUTED, OUTPUT_EXPECTED, OUTPUT_DENOISED)
@@ -120,6 +129,11 @@ class Model:
         return self.info.genes
 
     @property
+    def embedding_width(self) -> int:
+        """Width of the quality network's embedding."""
+        return self._session.width(OUTPUT_EMBEDDING)
+
+    @property
     def threads(self) -> int:
         """Threads that the model computes with."""
         return self._threads or available_threads()
@@ -155,6 +169,7 @@ class Model:
         source: str = "X",
         cell_names: Sequence[str] | None = None,
         unit_checked: bool = False,
+        recorder: QualityRecorder | None = None,
     ) -> npt.NDArray[np.floating[Any]]:
         """Impute a batch: fill its zeros, or denoise all of it.
 
@@ -188,6 +203,8 @@ class Model:
         unit_checked
             Whether X is known to be in the model's unit: it is then taken as it is, even where it looks like logarithms
             (fractions, and no large value), as corrected counts of few genes may.
+        recorder
+            Is told the quality of each cell (:class:`scinn_infer.cell_quality.QualityRecorder`).
 
         Returns
         -------
@@ -228,6 +245,7 @@ class Model:
             source=source,
             cell_names=cell_names,
             unit_checked=unit_checked,
+            recorder=recorder,
         )
         result = np.empty(X.shape, dtype=result_dtype(X.dtype))
         for start, block in blocks:
@@ -245,6 +263,7 @@ class Model:
         source: str = "X",
         cell_names: Sequence[str] | None = None,
         unit_checked: bool = False,
+        recorder: QualityRecorder | None = None,
     ) -> Iterator[tuple[int, npt.NDArray[np.floating[Any]]]]:
         """Impute a batch some cells at a time, in memory bounded by them.
 
@@ -253,7 +272,7 @@ class Model:
         X
             As :meth:`impute` takes it; or an iterable of such matrices, the rows of the batch in order, cut in any way.
             Each has to be a matrix of its own: rows may wait for those of the next.
-        genes, policy, duplicates, source, cell_names, unit_checked
+        genes, policy, duplicates, source, cell_names, unit_checked, recorder
             As for :meth:`impute`.
         batch_size
             Number of cells to yield at a time; 96, the fastest, if not given. It does not change the values.
@@ -275,11 +294,11 @@ class Model:
         batch = open_batch(self.info, genes, source=source, cell_names=cell_names, duplicates=duplicates)
         batch = replace(batch, unit_checked=unit_checked)
         if not hasattr(X, "shape"):
-            return self.stream(X, batch, policy=policy, batch_size=batch_size)
+            return self.stream(X, batch, policy=policy, batch_size=batch_size, recorder=recorder)
         rows = as_rows(X, batch)
         if not unit_checked:
             batch = replace(batch, unit_checked=check_sample(sample_rows(rows), batch))
-        return self.stream([rows], batch, policy=policy, batch_size=batch_size)
+        return self.stream([rows], batch, policy=policy, batch_size=batch_size, recorder=recorder)
 
     def lazy(
         self,
@@ -333,7 +352,13 @@ class Model:
         return other
 
     def stream(
-        self, chunks: Iterable[Matrix], batch: Batch, *, policy: str = KEEP, batch_size: int | None = None
+        self,
+        chunks: Iterable[Matrix],
+        batch: Batch,
+        *,
+        policy: str = KEEP,
+        batch_size: int | None = None,
+        recorder: QualityRecorder | None = None,
     ) -> Iterator[tuple[int, npt.NDArray[np.floating[Any]]]]:
         """Do what :meth:`impute_chunks` does once the genes, and perhaps the unit, have been looked at.
 
@@ -343,8 +368,8 @@ class Model:
             The rows of the batch in order, cut in any way (cells × genes), in the model's unit.
         batch
             What was found out about it, from :func:`scinn_infer.batch.open_batch`.
-        policy, batch_size
-            As for :meth:`impute_chunks`, as is what it yields.
+        policy, batch_size, recorder
+            As for :meth:`impute_chunks`, as is what it yields. When a block is yielded, its cells have been recorded.
 
         Raises
         ------
@@ -357,12 +382,78 @@ class Model:
             msg = f"batch_size is {batch_size}; at least 1 cell is needed."
             raise ScinnError(msg)
 
-        def network(expression: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-            return self.run(expression, batch.match.measured, outputs=(output,))[output]
+        outputs = (output,) if recorder is None else (output, *QUALITY_OUTPUTS)
+
+        def network(expression: npt.NDArray[np.float32], cells: int) -> npt.NDArray[np.float32]:
+            results = self.run(expression, batch.match.measured, outputs=outputs)
+            if recorder is not None:
+                recorder.record(expression, results, cells=cells)
+            return results[output]
 
         return impute_stream(
             chunks, batch, network, keep_nonzeros=chosen.keeps_nonzeros, batch_size=batch_size or BLOCK
         )
+
+    def assess(
+        self,
+        X: Matrix | Iterable[Matrix],
+        genes: Sequence[str],
+        *,
+        source: str = "X",
+        cell_names: Sequence[str] | None = None,
+    ) -> CellQuality:
+        """Tell the cluster of each cell, how sure that is, and how unlike the training data the cell is.
+
+        Nothing is imputed. A cell's result depends on nothing but the cell: not on the cells around it.
+
+        Parameters
+        ----------
+        X, genes, source, cell_names
+            As for :meth:`impute_chunks`.
+
+        Raises
+        ------
+        ScinnError
+            As :meth:`impute`.
+
+        Warns
+        -----
+        ScinnWarning
+            As :meth:`impute`.
+        """
+        batch = open_batch(self.info, genes, source=source, cell_names=cell_names)
+        chunks: Iterable[Matrix] = X
+        if hasattr(X, "shape"):
+            rows = as_rows(X, batch)
+            batch = replace(batch, unit_checked=check_sample(sample_rows(rows), batch))
+            chunks = [rows]
+        recorder = QualityRecorder(self.info)
+        self.record(chunks, batch, recorder)
+        quality = recorder.drain()
+        if quality is None:
+            msg = f"{batch.source} has no cells."
+            raise ScinnError(msg)
+        return quality
+
+    def record(self, chunks: Iterable[Matrix], batch: Batch, recorder: QualityRecorder) -> None:
+        """Tell a recorder the quality of each cell, without imputing, once the genes have been looked at.
+
+        Parameters
+        ----------
+        chunks, batch
+            As for :meth:`stream`.
+        recorder
+            Is told.
+
+        Raises
+        ------
+        ScinnError
+            As :meth:`impute`, except for a batch without cells.
+        """
+        measured = batch.match.measured
+        for _, block, expression in expression_blocks(chunks, batch, GeneColumns(batch.match)):
+            results = self.run(expression, measured, outputs=QUALITY_OUTPUTS)
+            recorder.record(expression, results, cells=block.shape[0])
 
     def run(
         self,

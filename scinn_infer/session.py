@@ -81,6 +81,10 @@ class Session:
             raise ScinnError(msg) from error
         return info
 
+    def width(self, output: str) -> int:
+        """Return how many columns an output has."""
+        return next(int(node.shape[1]) for node in self._get().get_outputs() if node.name == output)
+
     def run(self, outputs: Sequence[str], inputs: Mapping[str, npt.NDArray[np.float32]]) -> list[npt.NDArray[Any]]:
         """Return the outputs asked for; only what they need is computed.
 
@@ -157,7 +161,9 @@ def _check_contract(session: Any, info: ModelInfo, source: str) -> None:
     inputs = {node.name: node for node in session.get_inputs()}
     defaults = {node.name: node for node in session.get_overridable_initializers()}
     outputs = {node.name: node for node in session.get_outputs()}
-    widths = {OUTPUT_CLUSTER_PROBABILITY: info.clusters, OUTPUT_EMBEDDING: None}
+    reference = info.cell_reference
+    width = None if reference is None else len(reference.whitening)
+    widths = {OUTPUT_CLUSTER_PROBABILITY: info.clusters, OUTPUT_EMBEDDING: width}
     mismatches = (_mismatch(outputs.get(name), name, widths.get(name, genes)) for name in outputs_of(info))
     problem = (
         _mismatch(inputs.pop(INPUT_EXPRESSION, None), INPUT_EXPRESSION, genes)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from scinn_infer.checks import Matrix
     from scinn_infer.columns import Rows
 
-    Network = Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]
+    Network = Callable[[npt.NDArray[np.float32], int], npt.NDArray[np.float32]]
 
 BLOCK = 96
 """Rows that the network sees at a time: enough to keep the processor busy, few enough for its cache, and a multiple of
@@ -47,7 +47,8 @@ def impute_stream(
     batch
         What is known of the batch besides.
     network
-        Maps ``BLOCK`` rows in the model's unit and gene order to the output (cells × model genes).
+        Maps ``BLOCK`` rows in the model's unit and gene order, of which a number are cells and the others fill up, to
+        the output (rows × model genes).
     keep_nonzeros
         Whether non-zero entries come back as they were, to the last bit.
     batch_size
@@ -64,9 +65,8 @@ def impute_stream(
     ScinnWarning
         If some cells have none there, once all are seen.
     """
-    blocks = reblock((as_rows(chunk, batch) for chunk in chunks), BLOCK)
     start = 0
-    for result in reblock(_impute_blocks(blocks, batch, network, keep_nonzeros=keep_nonzeros), batch_size):
+    for result in reblock(_impute_blocks(chunks, batch, network, keep_nonzeros=keep_nonzeros), batch_size):
         yield start, result
         start += result.shape[0]
     if start == 0:
@@ -113,10 +113,40 @@ def _checked(blocks: Iterable[Rows], batch: Batch) -> Iterator[tuple[int, Rows]]
         first_cell += block.shape[0]
 
 
-def _impute_blocks(
-    blocks: Iterable[Rows], batch: Batch, network: Network, *, keep_nonzeros: bool
-) -> Iterator[npt.NDArray[np.floating[Any]]]:
-    columns = GeneColumns(batch.match)
+def expression_blocks(
+    chunks: Iterable[Matrix], batch: Batch, columns: GeneColumns
+) -> Iterator[tuple[int, Rows, npt.NDArray[np.float32]]]:
+    """Yield a batch as the network takes it, once its values are found to be sound.
+
+    Parameters
+    ----------
+    chunks
+        The batch's rows in order, cut in any way (cells × genes), in the model's unit.
+    batch
+        What is known of the batch besides.
+    columns
+        Where its genes stand in the model.
+
+    Yields
+    ------
+    first_cell : int
+        Position of the first cell of the block.
+    block : numpy.ndarray or scipy.sparse.csr_array
+        Up to ``BLOCK`` rows of the batch (cells × genes).
+    expression : numpy.ndarray
+        The same, in the model's genes, and empty rows up to ``BLOCK``; it is used again for the next block.
+
+    Raises
+    ------
+    ScinnError
+        As :func:`impute_stream`, except for a batch without cells.
+
+    Warns
+    -----
+    ScinnWarning
+        As :func:`impute_stream`.
+    """
+    blocks = reblock((as_rows(chunk, batch) for chunk in chunks), BLOCK)
     expression = np.empty((BLOCK, batch.match.measured.size), dtype=np.float32)
     seen = empty = 0
     for first_cell, block in _checked(blocks, batch):
@@ -125,11 +155,19 @@ def _impute_blocks(
         seen += cells
         empty += cells - np.count_nonzero(expression[:cells].max(axis=1))
         expression[cells:] = 0
-        result = network(expression)[:cells]
-        _check_result(result, first_cell, batch)
-        yield columns.to_batch(result, block, keep_nonzeros=keep_nonzeros)
+        yield first_cell, block, expression
     if batch.first_cell is None and seen and (sentence := tell_empty_cells(empty, cells=seen, source=batch.source)):
         warnings.warn(sentence, ScinnWarning, stacklevel=2)
+
+
+def _impute_blocks(
+    chunks: Iterable[Matrix], batch: Batch, network: Network, *, keep_nonzeros: bool
+) -> Iterator[npt.NDArray[np.floating[Any]]]:
+    columns = GeneColumns(batch.match)
+    for first_cell, block, expression in expression_blocks(chunks, batch, columns):
+        result = network(expression, block.shape[0])[: block.shape[0]]
+        _check_result(result, first_cell, batch)
+        yield columns.to_batch(result, block, keep_nonzeros=keep_nonzeros)
 
 
 def _check_result(result: npt.NDArray[np.float32], first_cell: int, batch: Batch) -> None:

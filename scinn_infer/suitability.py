@@ -3,52 +3,45 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from scinn_infer.batch import Batch, check_sample, tell_empty_cells
+from scinn_infer.cell_quality import QualityRecorder
 from scinn_infer.checks import check_chunk, check_exact
+from scinn_infer.drift import can_judge, judge
 from scinn_infer.errors import ScinnError, ScinnWarning
 from scinn_infer.genes import REFUSE, match_genes
 from scinn_infer.progress import busy, track
-from scinn_infer.summary import summarise, training_summary
+from scinn_infer.summary import (
+    DEPTH_FACTOR,
+    lies_far,
+    profile_correlation,
+    summarise,
+    tell_profile,
+    training_summary,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import numpy.typing as npt
-
-    from scinn_infer.contract import ModelInfo, Spread
+    from scinn_infer.contract import Spread
+    from scinn_infer.drift import Drift
     from scinn_infer.genes import GeneMatch
     from scinn_infer.h5ad import H5adMatrix
+    from scinn_infer.model import Model
     from scinn_infer.storage import Rows
     from scinn_infer.summary import BatchSummary
 
 CHUNK = 512
 """Cells that are looked at together."""
 
-DEPTH_FACTOR = 3.0
-"""How far outside of the middle 90 % of the training cells the batch's median depth may lie. The network is told
-relative expression, so depth as such matters little; but at a third of it, more is unseen than it ever learnt on."""
-
 GENES_FACTOR = 2.0
-"""The same for the median number of genes seen in a cell, which grows more slowly than the depth."""
+"""How far the median number of genes seen in a cell may lie outside of the middle 90 % of the training cells; it grows
+more slowly than the depth."""
 
 ZERO_FRACTION_DIFFERENCE = 0.2
 """How far the share of zeros may lie from that of the training data."""
-
-PROFILE_CORRELATION = 0.65
-"""Correlation of the batch's mean expression per gene with the training data's under which the tissue is probably
-another, or genes are named wrongly. Of the public data of ``scinn_train.datasets``, batches of one tissue reach 0.78 to
-0.99, other tissues of the same species 0.26 to 0.60 (once 0.75, where the two share cell types)."""
-
-PROFILE_GENES = 20
-"""A correlation over fewer genes says little."""
-
-PROFILE_DEPTH = 1e4
-"""Depth to which mean profiles are brought before the logarithm is taken: the field's habit."""
 
 EMPTY_SHARE = 0.05
 """Share of cells without any of the model's genes from which they are more than a few bad droplets."""
@@ -70,6 +63,9 @@ class Suitability:
         The batch and the training data in numbers, over the genes that both have; None for a batch that is refused.
     profile_correlation
         How the mean expression per gene of the two correlates; None where that says nothing.
+    drift
+        How many cells are unlike the training data, and what that says of the batch; None for a batch that is refused,
+        or where the model file has no cell reference.
     """
 
     match: GeneMatch
@@ -78,6 +74,7 @@ class Suitability:
     batch: BatchSummary | None = None
     training: BatchSummary | None = None
     profile_correlation: float | None = None
+    drift: Drift | None = None
 
     @property
     def verdict(self) -> str:
@@ -87,13 +84,13 @@ class Suitability:
         return "usable with warnings" if self.warnings else "fits"
 
 
-def examine(info: ModelInfo, matrix: H5adMatrix, *, duplicates: str = REFUSE, progress: bool = False) -> Suitability:
+def examine(model: Model, matrix: H5adMatrix, *, duplicates: str = REFUSE, progress: bool = False) -> Suitability:
     """Hold a batch against a model: its genes, its unit, its values, and its numbers against the training data's.
 
     Parameters
     ----------
-    info
-        What the model says about itself.
+    model
+        The model; it looks at each cell, and imputes none.
     matrix
         The batch; all of its cells are read.
     duplicates
@@ -101,6 +98,7 @@ def examine(info: ModelInfo, matrix: H5adMatrix, *, duplicates: str = REFUSE, pr
     progress
         Whether to show a progress bar on a terminal.
     """
+    info = model.info
     match = match_genes(info, matrix.genes, source=matrix.source, duplicates=duplicates, table=matrix.gene_table)
     known = Batch(genes=matrix.genes, match=match, unit=info.unit, source=matrix.source, cell_names=matrix.cell_names)
     with busy("looking at some cells", enabled=progress):  # of a matrix stored by columns, this re-orders all
@@ -124,38 +122,63 @@ def examine(info: ModelInfo, matrix: H5adMatrix, *, duplicates: str = REFUSE, pr
     except ScinnError as error:
         return Suitability(match=match, refusals=(str(error),), warnings=tuple(cautions))
     training = training_summary(info, match)
-    correlation = profile_correlation(batch, training)
-    cautions += differences(batch, training, correlation)
+    correlation = profile_correlation(batch.gene_mean, training.gene_mean)
+    drift = _drift(model, matrix, known, progress=progress)
+    if drift and drift.different:
+        cautions.append(drift.sentence(info, matrix.source))
+    cautions += differences(batch, training, correlation, told=drift.cause if drift and drift.different else "")
     if batch.empty_cells > EMPTY_SHARE * batch.cells:
         cautions.append(empty)
     return Suitability(
-        match=match, warnings=tuple(cautions), batch=batch, training=training, profile_correlation=correlation
+        match=match,
+        warnings=tuple(cautions),
+        batch=batch,
+        training=training,
+        profile_correlation=correlation,
+        drift=drift,
     )
 
 
-def differences(batch: BatchSummary, training: BatchSummary, correlation: float | None) -> list[str]:
-    """Return in what a batch lies far from the training data, each a sentence."""
-    return [
-        *_far("depth", batch.depth.median, training.depth, factor=DEPTH_FACTOR),
-        *_far("number of genes in a cell", batch.genes_per_cell.median, training.genes_per_cell, factor=GENES_FACTOR),
-        *_zeros(batch, training),
-        *_profile(correlation),
-    ]
-
-
-def profile_correlation(batch: BatchSummary, training: BatchSummary) -> float | None:
-    """Return the Pearson correlation of the two mean profiles, as log(1 + mean per 10,000)."""
-    if batch.gene_mean.size < PROFILE_GENES:
+def _drift(model: Model, matrix: H5adMatrix, known: Batch, *, progress: bool) -> Drift | None:
+    """Have the model look at each cell; the values have been found to be sound before."""
+    if not can_judge(model.info):
         return None
-    one, other = _log_profile(batch.gene_mean), _log_profile(training.gene_mean)
-    if np.ptp(one) == 0 or np.ptp(other) == 0:
-        return None
-    return float(np.corrcoef(one, other)[0, 1])
+    recorder = QualityRecorder(model.info)
+    chunks = track(
+        matrix.chunks(CHUNK),
+        description="comparing",
+        total=matrix.shape[0],
+        size=lambda rows: rows.shape[0],
+        enabled=progress,
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ScinnWarning)  # of what has been told
+        model.record(chunks, replace(known, unit_checked=True), recorder)
+    return judge(recorder.profile, model.info, known.match)
 
 
-def _log_profile(gene_mean: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    total = gene_mean.sum()
-    return np.log1p(gene_mean * (PROFILE_DEPTH / total)) if total > 0 else gene_mean
+def differences(
+    batch: BatchSummary, training: BatchSummary, correlation: float | None, *, told: str = ""
+) -> Iterator[str]:
+    """Yield in what a batch lies far from the training data, each a sentence.
+
+    Parameters
+    ----------
+    batch, training
+        The two in numbers, over the genes that both have.
+    correlation
+        That of their mean profiles.
+    told
+        Cause that the verdict on the drift has told already; nothing is said of it again.
+    """
+    if told not in ("depth", "unit"):
+        yield from _far("depth", batch.depth.median, training.depth, factor=DEPTH_FACTOR)
+    yield from _far(
+        "number of genes in a cell", batch.genes_per_cell.median, training.genes_per_cell, factor=GENES_FACTOR
+    )
+    yield from _zeros(batch, training)
+    if told not in ("tissue or species", "gene names"):
+        yield from filter(None, [tell_profile(correlation)])
 
 
 def _look_at_sample(matrix: H5adMatrix, known: Batch) -> tuple[list[str], list[str]]:
@@ -179,7 +202,7 @@ def _checked(matrix: H5adMatrix) -> Iterator[Rows]:
 
 
 def _far(what: str, value: float, usual: Spread, *, factor: float) -> Iterator[str]:
-    if not usual.q05 / factor <= value <= usual.q95 * factor:
+    if lies_far(value, usual, factor=factor):
         yield (
             f"The median {what} is {value:,.0f}; in the training data, 90 % of the cells have {usual.q05:,.0f} to "
             f"{usual.q95:,.0f}. Check the unit and how the cells were selected."
@@ -191,12 +214,4 @@ def _zeros(batch: BatchSummary, training: BatchSummary) -> Iterator[str]:
         yield (
             f"{batch.zero_fraction:.0%} of the entries are zero; in the training data, {training.zero_fraction:.0%}. "
             "Check that the batch is of the same technology and not imputed already."
-        )
-
-
-def _profile(correlation: float | None) -> Iterator[str]:
-    if correlation is not None and correlation < PROFILE_CORRELATION:
-        yield (
-            f"The mean expression per gene correlates with the training data's by {correlation:.2f} only. Check that "
-            "the batch is of the same tissue and species, and that its genes have the right names."
         )

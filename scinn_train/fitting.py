@@ -27,7 +27,7 @@ from scinn_train.half_precision import FLOAT32
 from scinn_train.module1 import map_cells
 from scinn_train.normalise import Normalisation, log1p
 from scinn_train.provenance import describe_data, describe_training
-from scinn_train.quality import recover
+from scinn_train.quality import describe_held_out, recover
 from scinn_train.reading import known_gene_ids
 from scinn_train.reference import Reference, prepare
 from scinn_train.scale import NetworkScale
@@ -325,6 +325,15 @@ def _fit(
         )
         with busy("measuring the quality", enabled=progress):
             recovery = recover(networks, normalised, config=config.module2, seed=config.seed, device=device)
+            cell_reference = describe_held_out(
+                networks,
+                normalised,
+                normalisation.size_factors(reference.X),
+                cell_map.clusters,
+                config=config.module2,
+                seed=config.seed,
+                device=device,
+            )
     trained = time.perf_counter()
     info = ModelInfo(
         genes=reference.genes,
@@ -335,6 +344,7 @@ def _fit(
         training=describe_training(config, threads=threads, device=device.type),
         quality=recovery.scores,
         capture_efficiency=config.module2.capture_efficiency,
+        cell_reference=cell_reference,
         tissue=config.tissue,
         species=config.species,
         licence=config.licence,

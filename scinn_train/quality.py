@@ -10,19 +10,24 @@ import numpy.typing as npt
 import torch
 
 from scinn_train import losses, minibatch
+from scinn_train.cell_reference import describe_cells
 from scinn_train.randomness import derive
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
     from scipy import sparse
 
+    from scinn_infer.cell_reference import CellReference
     from scinn_train.config import Module2Config
+    from scinn_train.minibatch import Rows
     from scinn_train.training import TrainedNetworks
 
+    Array = npt.NDArray[np.float32]
+
 _MOST_CELLS = 2000  # enough for three digits, whatever the size of the data
+_MOST_REFERENCE_CELLS = 10_000
 _HIDDEN = 0.1  # share of the entries that are hidden and predicted
 _KEPT_ENTRIES = 50_000  # enough to draw them
-
-Array = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -89,6 +94,54 @@ def recover(
     step = -(-len(values) // _KEPT_ENTRIES)
     kept = [entries[::step].cpu().numpy().copy() for entries in (values, expectation[0], mean[0])]
     return Recovery(kept[0], kept[1], kept[2], scores)
+
+
+def describe_held_out(
+    networks: TrainedNetworks,
+    normalised: sparse.csr_array,
+    size_factors: npt.NDArray[np.float32],
+    clusters: npt.NDArray[np.intp],
+    *,
+    config: Module2Config,
+    seed: int,
+    device: torch.device,
+) -> CellReference | None:
+    """Describe the cells as the quality network sees them, those held out among them, for new cells to be held against.
+
+    Parameters
+    ----------
+    normalised
+        Linear normalised expression of all training cells (cells × genes).
+    size_factors
+        What each of them was divided by (cells,).
+    clusters
+        Their module-1 clusters (cells,).
+    """
+    random = np.random.default_rng(derive(seed, "reference"))
+    trained = np.setdiff1d(np.arange(normalised.shape[0]), networks.held_out)
+    trained = np.sort(random.permutation(trained)[:_MOST_REFERENCE_CELLS])
+    held_out = np.sort(random.permutation(networks.held_out)[:_MOST_REFERENCE_CELLS])
+
+    def look(cells: Rows) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        looks = []
+        for rows in minibatch.in_order(len(cells), config.batch_size):
+            expression = minibatch.dense(normalised, cells[rows], device)
+            size = torch.from_numpy(size_factors[cells[rows]])[:, None].to(device)
+            with torch.no_grad():
+                predicted = networks.imputation(expression, torch.ones(expression.shape[1], device=device))
+                embedding, probability = networks.quality(predicted.log_imputed(size, config.capture_efficiency))
+            looks.append((embedding.cpu().numpy(), probability.cpu().numpy()))
+        embeddings, probabilities = zip(*looks, strict=True)
+        return np.concatenate(embeddings), np.concatenate(probabilities)
+
+    embedding, probability = look(held_out)
+    return describe_cells(
+        look(trained)[0],
+        clusters[trained],
+        embedding,
+        probability=probability,
+        held_out_clusters=clusters[held_out],
+    )
 
 
 def _correlation(first: torch.Tensor, second: torch.Tensor) -> float:

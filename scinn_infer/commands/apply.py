@@ -25,6 +25,12 @@ POLICY_HELP = " ".join(f"{name}: {policy.meaning}." for name, policy in POLICIES
 )
 @click.option("--key-added", metavar="NAME", default="scinn", show_default=True, help="Name of the new layer.")
 @click.option(
+    "--quality/--no-quality",
+    default=True,
+    show_default=True,
+    help="Whether to add the cluster, confidence and drift of each cell to obs, and the embedding to obsm.",
+)
+@click.option(
     "--batch-size", type=click.IntRange(1), metavar="N", help="Cells to take at a time: less needs less memory."
 )
 @click.option(
@@ -45,6 +51,7 @@ def apply(
     gene_column: str | None,
     sum_duplicates: bool,
     key_added: str,
+    quality: bool,
     batch_size: int | None,
     threads: int | None,
     registries: tuple[str, ...],
@@ -63,6 +70,11 @@ def apply(
     the values that are kept, so a cell adds up to more than it did; denoised, it adds up to about what it did. Genes
     that MODEL does not know stay as they are. Memory is bounded by --batch-size, whatever the number of cells; the
     result does not depend on it.
+
+    Unless --no-quality is given, obs gets the cluster of each cell (KEY_cluster), how sure that is (KEY_confidence) and
+    how unlike the training data the cell is (KEY_drift: 0.5 is typical, above 0.99 rarer than 1 in 100), and obsm the
+    cluster probabilities (KEY_cluster_probability) and the embedding (X_KEY), with --key-added for KEY. A batch that
+    does not look like the tissue of MODEL gets a warning that says how sure that is.
 
     The values have to be in the unit that MODEL was trained on, which 'scinn-infer inspect' tells: for counts, the raw
     ones, neither normalised nor log-transformed. They are often kept in a layer: see --layer.
@@ -97,6 +109,7 @@ def apply(
         gene_column=gene_column,
         duplicates=SUM if sum_duplicates else REFUSE,
         key_added=key_added,
+        quality=quality,
         batch_size=batch_size,
         overwrite=overwrite,
         report=from_options(report, genes=report_genes, labels=labels, overwrite=overwrite),

@@ -11,6 +11,7 @@ import click
 from scinn_infer.commands.console import number_text, print_json, print_table, printable, range_text
 from scinn_infer.commands.models import ModelName, registry_option
 from scinn_infer.commands.options import json_option, quiet_option
+from scinn_infer.drift import UNLIKE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,8 +49,9 @@ def check(
 ) -> int:
     """Tell whether MODEL, a file or a name, fits the cells in the file NEW, before it is applied.
 
-    Holds the genes, the unit, the depth, the genes per cell, the zeros and the mean expression per gene against what
-    the model was trained on. Every value is looked at; nothing is written.
+    Holds the genes, the unit, the depth, the genes per cell, the zeros, the mean expression per gene and each cell
+    against what the model was trained on, and says how sure it is where the cells do not look like the tissue. Every
+    value is looked at; nothing is written.
 
     Exit codes: 0 fits; 1 usable with warnings; 2 refused.
 
@@ -69,7 +71,7 @@ def check(
     loaded = load(resolve(model, registries=registries, progress=not quiet))
     duplicates = SUM if sum_duplicates else REFUSE
     with H5adMatrix(new, layer=layer, gene_column=gene_column) as matrix:
-        found = examine(loaded.info, matrix, duplicates=duplicates, progress=not quiet)
+        found = examine(loaded, matrix, duplicates=duplicates, progress=not quiet)
     if as_json:
         print_json(_document(found, matrix, loaded, layer))
     else:
@@ -102,6 +104,7 @@ def _document(found: Suitability, matrix: H5adMatrix, model: Model, layer: str |
         "batch": _numbers(found.batch),
         "training": _numbers(found.training),
         "profile_correlation": found.profile_correlation,
+        "drift": found.drift and found.drift.document(),
     }
 
 
@@ -136,6 +139,11 @@ def _print(found: Suitability, matrix: H5adMatrix, info: ModelInfo) -> None:
     click.echo(printable(found.match.sentence))
     if found.profile_correlation is not None:
         click.echo(f"Mean expression per gene correlates with the training data's by {found.profile_correlation:.2f}.")
+    if found.drift:
+        usual = f"of held-out training cells {1 - UNLIKE:.0%} are"
+        click.echo(f"{found.drift.share:.0%} of the cells are unlike the training data; {usual}.")
+    elif not found.refusals:
+        click.echo("How many cells are unlike the training data is not known: the model file has no reference for it.")
     for kind, sentences in {"refused": found.refusals, "warning": found.warnings}.items():
         for sentence in sentences:
             click.echo(f"{kind}: {printable(sentence)}")

@@ -77,7 +77,14 @@ def _training_data(info: ModelInfo) -> list[tuple[str, str]]:
         ("genes in a cell", _spread(data.genes_per_cell)),
         ("zeros", f"{data.zero_fraction:.1%}"),
         ("matrix SHA-256", data.sha256 or "not stated"),
+        ("drift is told by", _reference(info)),
     ]
+
+
+def _reference(info: ModelInfo) -> str:
+    if info.cell_reference is None:
+        return "nothing: the file has no cell reference"
+    return f"{info.cell_reference.held_out_cells:,} cells held out of the training"
 
 
 def _captured(efficiency: float | None) -> str:

@@ -7,8 +7,7 @@ imputed batch together. bokeh and jinja2 are needed once a page is asked for, no
 
 from __future__ import annotations
 
-from scinn_infer.report.cell_quality import CellQuality
 from scinn_infer.report.request import ReportRequest
 from scinn_infer.report.writing import write
 
-__all__ = ["CellQuality", "ReportRequest", "write"]
+__all__ = ["ReportRequest", "write"]

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scinn_infer.report import batch_section, cell_section, dropout, expression, gene_section, pictures, provenance
-from scinn_infer.report.cell_quality import CellQuality
 from scinn_infer.report.groups import Groups
 from scinn_infer.report.page import Figure, Finding, Page, Section, Text
 
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from scinn_infer.cell_quality import CellQuality
     from scinn_infer.genes import GeneMatch
     from scinn_infer.model import Model
     from scinn_infer.policies import Policy
@@ -64,7 +64,6 @@ def build(
     command
         What was typed; empty if nothing was.
     """
-    quality = quality or CellQuality()
     sample, batch = watch.sample(), watch.tally.summary()
     groupings = _groupings(sample, watch, labels, quality)
     gene_match = gene_section.section(match)
@@ -99,9 +98,9 @@ def build(
 
 
 def _groupings(
-    sample: CellSample, watch: ApplyWatch, labels: tuple[str, npt.NDArray[Any]] | None, quality: CellQuality
+    sample: CellSample, watch: ApplyWatch, labels: tuple[str, npt.NDArray[Any]] | None, quality: CellQuality | None
 ) -> list[Groups]:
-    clusters = watch.clusters if quality.cluster is None else np.asarray(quality.cluster)[sample.rows]
+    clusters = watch.clusters if quality is None else quality.cluster[sample.rows]
     groupings = [Groups.of(clusters, title="cluster")]
     if labels is not None:
         groupings.append(Groups.of(np.asarray(labels[1], dtype=object)[sample.rows], title=labels[0]))

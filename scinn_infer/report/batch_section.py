@@ -11,8 +11,8 @@ from scinn_infer.commands.console import number_text, range_text
 from scinn_infer.report.page import Figure, Finding, Panel, Section, Table, Text
 from scinn_infer.report.sample import PROFILE_DEPTH
 from scinn_infer.report.style import BEFORE, SOFT, add_hover, new_plot
-from scinn_infer.suitability import PROFILE_CORRELATION, differences, profile_correlation
-from scinn_infer.summary import training_summary
+from scinn_infer.suitability import differences
+from scinn_infer.summary import PROFILE_CORRELATION, profile_correlation, training_summary
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,7 +41,7 @@ def section(batch: BatchSummary, info: ModelInfo, match: GeneMatch, genes: Seque
         Names of the genes that both have, in the model's order.
     """
     training = training_summary(info, match)
-    correlation = profile_correlation(batch, training)
+    correlation = profile_correlation(batch.gene_mean, training.gene_mean)
     blocks: list[Figure | Table | Text] = [
         Text(found, warning=True) for found in differences(batch, training, correlation)
     ]
@@ -52,8 +52,8 @@ def section(batch: BatchSummary, info: ModelInfo, match: GeneMatch, genes: Seque
 def finding(batch: BatchSummary, info: ModelInfo, match: GeneMatch) -> Finding:
     """Return what of it belongs at the top of a page."""
     training = training_summary(info, match)
-    correlation = profile_correlation(batch, training)
-    far = differences(batch, training, correlation)
+    correlation = profile_correlation(batch.gene_mean, training.gene_mean)
+    far = list(differences(batch, training, correlation))
     if far:
         return Finding(" ".join(far), good=False)
     profile = "" if correlation is None else f"; the mean profiles correlate by {correlation:.2f}"

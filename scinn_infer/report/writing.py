@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from scinn_infer.cell_quality import CellQuality
     from scinn_infer.checks import Matrix
     from scinn_infer.genes import GeneMatch
     from scinn_infer.model import Model
     from scinn_infer.report.apply_watch import ApplyWatch
-    from scinn_infer.report.cell_quality import CellQuality
 
 ROWS_AT_ONCE = 512
 

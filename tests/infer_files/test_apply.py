@@ -24,6 +24,9 @@ from scinn_infer import ScinnError, csc
 from scinn_infer.apply import apply_file
 from scinn_infer.cli import group, main_for
 
+PER_CELL = 2 + 4 * (2 + 3 + 5)
+"""Bytes for a cell's cluster; its confidence, drift, three cluster probabilities and embedding."""
+
 OTHER_UNITS = {
     "log-transformed": (np.log1p, "looks log-transformed"),
     "scaled": (lambda X: (X - X.mean(axis=0)) / (X.std(axis=0) + 1), "expression is never negative"),
@@ -108,9 +111,18 @@ def test_keeps_everything_else_in_the_file(apply, out, tmp_path, make_counts, ma
     adata.write_h5ad(tmp_path / "new.h5ad", compression="gzip")
     assert apply(tmp_path / "new.h5ad")[0] == 0
     before, after = tree(tmp_path / "new.h5ad"), tree(out)
-    assert before.items() <= after.items()
-    added = {name for name in after.keys() - before.keys() if not name.startswith("uns/scinn/")}
-    assert added == {"layers/scinn", "uns/scinn"}
+    assert {name for name in before if after[name] != before[name]} == {"obs"}  # its list of columns
+    with h5py.File(out) as file:
+        order = [name.removeprefix("scinn_") for name in file["obs"].attrs["column-order"]]
+    assert order == ["label", "depth", "cluster", "confidence", "drift"]
+    added = {name for name in after.keys() - before.keys() if not name.startswith(("uns/scinn/", "obs/scinn_cluster/"))}
+    obs, obsm = ("cluster", "confidence", "drift"), ("scinn_cluster_probability", "X_scinn")
+    assert added == {
+        "layers/scinn",
+        "uns/scinn",
+        *(f"obs/scinn_{name}" for name in obs),
+        *(f"obsm/{name}" for name in obsm),
+    }
     written = anndata.read_h5ad(out)
     assert list(written.obs["label"].cat.categories) == ["a", "b", "c"]
     assert written.raw.shape == (30, 60)
@@ -485,7 +497,7 @@ def test_a_kill_midway_leaves_the_old_file(tiny, out, tmp_path, make_counts, mak
         "--batch-size",
         "1",
     ]
-    copy, layer = (tmp_path / "new.h5ad").stat().st_size, 40_000 * 60 * 4
+    copy, layer = (tmp_path / "new.h5ad").stat().st_size, 40_000 * (60 * 4 + PER_CELL)
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         started = wait_for_writing(tmp_path, sizes=range(copy + layer, copy + layer + 50_000))
         process.send_signal(number)

@@ -129,10 +129,10 @@ def emptied(X):
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        (deeper, "The median depth is"),
+        (deeper, "it is of another depth or unit, since a cell adds up to"),
         (sparser, "The median number of genes in a cell is"),
         (sparser, "of the entries are zero"),
-        (shuffled, "of the same tissue and species"),
+        (shuffled, "does not look like human none (random weights) (counts)"),
         (emptied, "30 of 300 cells have no expression in the model's genes"),
     ],
 )

@@ -17,7 +17,7 @@ import scinn_infer.report
 from scinn_infer import ScinnError
 from scinn_infer.apply import apply_file
 from scinn_infer.cli import group, main_for
-from scinn_infer.report import CellQuality, ReportRequest
+from scinn_infer.report import ReportRequest
 
 HOSTILE = "<script>alert(1)</script>"
 FORMULA = r"$$\alpha$$"
@@ -25,6 +25,7 @@ SECTIONS = [
     "Summary",
     "Genes",
     "The batch and the training data",
+    "Cell by cell",
     "Cells before and after",
     "Genes before and after",
     "Zeros and values",
@@ -179,15 +180,13 @@ def test_does_not_change_the_result(tiny, new, tmp_path):
 def test_of_arrays_with_what_is_known_of_each_cell(tiny, tmp_path, make_counts, open_page, look):
     model, X = scinn_infer.load(tiny, threads=1), make_counts(120)
     result = model.impute(X, model.genes)
-    random = np.random.default_rng(0)
-    quality = CellQuality(
-        cluster=random.integers(0, 3, 120), confidence=random.random(120), drift=random.gamma(2, size=120), drifted=4.0
-    )
+    quality = model.assess(X, model.genes)
     path = tmp_path / "arrays.html"
     scinn_infer.report.write(path, model, X, model.genes, result, quality=quality, labels=["a", "b"] * 60)
     opened = open_page(path)
-    assert opened.page.locator("#cell-by-cell tbody tr").count() == 3
-    assert "further away than 4" in opened.page.inner_text("#cell-by-cell")
+    assert opened.page.locator("#cell-by-cell tbody tr").count() == len(np.unique(quality.cluster))
+    unlike = np.mean(quality.drift > 0.95)
+    assert f"{unlike:.1%} of the cells have a drift above" in opened.page.inner_text("#cell-by-cell")
     assert min(plot.colours for plot in look(opened)) > 5
     assert opened.complaints == []
     with pytest.raises(ScinnError, match="one for each of the 120 cells"):
