@@ -14,23 +14,25 @@ from scinn_infer.columns import result_dtype
 from scinn_infer.drift import find_doubt
 from scinn_infer.errors import ScinnWarning
 from scinn_infer.genes import REFUSE
-from scinn_infer.h5ad import H5adMatrix
-from scinn_infer.h5ad_cells import CellColumns, check_places, read_quality
-from scinn_infer.h5ad_write import bytes_needed, check_key, write_with_layer
+from scinn_infer.h5ad_cells import CellColumns
+from scinn_infer.inputs.matrix import preparation
+from scinn_infer.inputs.opening import open_matrix
+from scinn_infer.inputs.recognise import files_of
 from scinn_infer.labels import read_labels
+from scinn_infer.outputs import check_key, check_place, read_quality, write_result
 from scinn_infer.policies import KEEP, find_policy
 from scinn_infer.progress import busy, track
 from scinn_infer.report.apply_watch import ApplyWatch
 from scinn_infer.report.hearing import hear_warnings
 from scinn_infer.report.writing import write_apply_page
 from scinn_infer.stream import BLOCK
-from scinn_infer.wholefile import check_output, whole_file
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterator
 
     from scinn_infer.genes import GeneMatch
+    from scinn_infer.inputs.matrix import ExpressionMatrix
     from scinn_infer.model import Model
     from scinn_infer.report.request import ReportRequest
 
@@ -45,6 +47,7 @@ def apply_file(
     *,
     policy: str = KEEP,
     layer: str | None = None,
+    transpose: bool = False,
     gene_column: str | None = None,
     duplicates: str = REFUSE,
     key_added: str = "scinn",
@@ -55,28 +58,34 @@ def apply_file(
     say: Callable[[str], object] | None = None,
     progress: bool = False,
 ) -> None:
-    """Write a copy of an ``.h5ad`` file with the imputed values as one more layer.
+    """Write a copy of a file with the imputed values as one more layer, as ``.h5ad`` or as a zarr store.
+
+    Every format that :func:`scinn_infer.inputs.open_matrix` tells is read.
 
     The layer is in the input's unit and order and at each cell's own depth; dense, float64 where the input is and
     float32 otherwise. Everything else in the file is kept as it is, and ``uns[key_added]`` says how the layer was made.
-    The output appears when it is whole.
+    Of an input that is neither an ``.h5ad`` file nor a zarr store, the matrix becomes ``X`` (CSR), and what it says of
+    the genes ``var``. The output appears when it is whole.
 
     Parameters
     ----------
     model
         The model.
     path
-        The ``.h5ad`` file with the batch, in the model's unit.
+        The file or folder with the batch, in the model's unit.
     output
-        The ``.h5ad`` file to write.
+        The ``.h5ad`` file to write, or the zarr store if the name ends in ``.zarr``.
     policy
         ``"keep"``: non-zeros are kept bit for bit; zeros are filled with values that can stand beside these, so that a
         cell adds up to more than it did. ``"denoise"``: every entry of the genes that the model knows is the model's,
         those observed too; a cell adds up to about what it did.
     layer
         The layer to impute; ``X`` if not given.
+    transpose
+        Whether the rows of a table (``.csv``, ``.tsv``) are the genes, not the cells.
     gene_column
-        Column of ``var`` with the names of the genes; its index if not given.
+        Column of ``var`` with the names of the genes; its index if not given. Of 10x Genomics' files the index is the
+        symbols, and the ids are in ``"gene_ids"``.
     duplicates
         Whether columns that name the same gene of the model are refused or summed: ``"refuse"`` or ``"sum"``, as for
         :meth:`scinn_infer.Model.impute`.
@@ -111,15 +120,15 @@ def apply_file(
     """
     find_policy(policy)  # refused before anything is read
     path, output = Path(path), Path(output)
-    inputs = [path] if model.path is None else [path, model.path]
-    check_output(output, overwrite=overwrite, keep=inputs)
+    inputs = [*files_of(path), *([model.path] if model.path else [])]
+    check_place(output, overwrite=overwrite, keep=inputs)
     if report:
         report.check(keep=inputs, beside=[output])
-    opened = H5adMatrix(path, layer=layer, gene_column=gene_column, temporary_folder=output.resolve().parent)
+    opened = open_matrix(
+        path, layer=layer, transpose=transpose, gene_column=gene_column, temporary_folder=output.resolve().parent
+    )
     with opened as matrix, hear_warnings() as warned:
-        check_key(path, key_added)
-        if quality:
-            check_places(path, key_added)
+        check_key(path, key_added, quality=quality)
         labels = (report.labels, read_labels(path, report.labels)) if report and report.labels else None
         shape, dtype = matrix.shape, result_dtype(matrix.dtype)
         batch = open_batch(
@@ -151,19 +160,18 @@ def apply_file(
         record = provenance(model, batch.match, policy=policy, place=place, names_from=matrix.gene_table.origin)
         if quality:
             record["cell_quality"] = Places.under(key_added).record(model.info)
-        needs = bytes_needed(path, shape, dtype, columns)
-        with whole_file(output, overwrite=overwrite, keep=inputs, needs=needs) as temporary:
-            write_with_layer(
-                temporary,
-                path,
-                values,
-                key=key_added,
-                shape=shape,
-                dtype=dtype,
-                provenance=record,
-                columns=columns,
-                recorder=recorder,
-            )
+        write_result(
+            output,
+            matrix,
+            values,
+            key=key_added,
+            dtype=dtype,
+            provenance=record,
+            columns=columns,
+            recorder=recorder,
+            overwrite=overwrite,
+            keep=inputs,
+        )
         if recorder and (sentence := find_doubt(recorder.profile, model.info, batch.match, source=batch.source)):
             warnings.warn(sentence, ScinnWarning, stacklevel=2)
         if report and watch:
@@ -181,7 +189,8 @@ def apply_file(
             )
 
 
-def _findings(matrix: H5adMatrix, match: GeneMatch) -> Iterator[str]:
+def _findings(matrix: ExpressionMatrix, match: GeneMatch) -> Iterator[str]:
+    yield from matrix.notes
     yield match.sentence
-    if matrix.storage == "csc":
-        yield f"{matrix.source} is stored by columns (CSC); re-ordering it through a temporary file first."
+    if sentence := preparation(matrix):
+        yield sentence

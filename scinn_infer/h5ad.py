@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, overload
 
 from scinn_infer.batch import sample_spans
+from scinn_infer.damage import naming_damage as _naming_damage
 from scinn_infer.errors import ScinnError
 from scinn_infer.gene_table import GeneTable
 from scinn_infer.storage import open_storage
@@ -84,6 +84,7 @@ class H5adMatrix:
         temporary_folder: str | os.PathLike[str] | None = None,
     ) -> None:
         self.path = Path(path)
+        self.notes: tuple[str, ...] = ()
         self.source = f"{self.path}: X" if layer is None else f"{self.path}: layer {layer!r}"
         self.gene_table = GeneTable(
             read=lambda: self._var, source=str(self.path), option="--gene-column {}", column=gene_column
@@ -92,7 +93,7 @@ class H5adMatrix:
         try:
             with _naming_damage(self.source):
                 _check_tables(self._file, self.path)
-                element = _find(self._file, self.path, layer)
+                element = find_matrix(self._file, self.path, layer)
                 folder = Path(temporary_folder or tempfile.gettempdir())
                 self._storage = open_storage(element, source=self.source, temporary_folder=folder)
                 self._check_shape()
@@ -120,12 +121,22 @@ class H5adMatrix:
     @cached_property
     def genes(self) -> list[str]:
         """Names of the genes, from the index of ``var`` or the column that was named."""
-        return self._names("var") if self.gene_table.column is None else self.gene_table.names()
+        return self.var_names if self.gene_table.column is None else self.gene_table.names()
+
+    @cached_property
+    def var_names(self) -> list[str]:
+        """Names of the genes in the index of ``var``."""
+        return self._names("var")
 
     @cached_property
     def cells(self) -> list[str]:
         """Names of the cells, from the index of ``obs``."""
         return self._names("obs")
+
+    def var_columns(self) -> dict[str, list[str]]:
+        """Return what ``var`` holds in words, column by column: other names of the genes, for one."""
+        words = self._var.select_dtypes(exclude="number")
+        return {str(name): [str(value) for value in words[name]] for name in words}
 
     @property
     def cell_names(self) -> Sequence[str]:
@@ -247,19 +258,6 @@ def _open(path: Path) -> h5py.File:
             raise ScinnError(msg) from error
 
 
-@contextmanager
-def _naming_damage(source: str) -> Iterator[None]:
-    """Turn whatever h5py and anndata trip over in a damaged file into one sentence."""
-    try:
-        yield
-    except (ScinnError, MemoryError):
-        raise
-    except Exception as error:
-        reason = str(error).partition("\n")[0][:200] or type(error).__name__
-        msg = f"{source} cannot be read; it is truncated or damaged ({reason}). Copy or download it again."
-        raise ScinnError(msg) from error
-
-
 def _check_tables(file: h5py.File, path: Path) -> None:
     missing = [axis for axis in ("obs", "var") if axis not in file]
     if missing:
@@ -271,7 +269,14 @@ def _check_tables(file: h5py.File, path: Path) -> None:
         raise ScinnError(msg)
 
 
-def _find(file: h5py.File, path: Path, layer: str | None) -> h5py.Group | h5py.Dataset:
+def find_matrix(file: h5py.File, path: Path, layer: str | None) -> h5py.Group | h5py.Dataset:
+    """Return ``X`` or a layer of a file or store in anndata's layout.
+
+    Raises
+    ------
+    ScinnError
+        If it is not there; the message lists the layers that are.
+    """
     layers = list(file["layers"]) if "layers" in file else []
     listed = f"It has the layers: {', '.join(layers)}." if layers else "It has no layers."
     if layer is None and "X" not in file:

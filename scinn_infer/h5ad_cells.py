@@ -79,42 +79,37 @@ class CellColumns:
         self._written += len(quality)
 
 
-def read_quality(path: str | Path, key: str) -> CellQuality:
+def quality_in(root: Any, key: str) -> CellQuality:
     """Return what was written of the cells, but for what is wide: probabilities and embedding have no columns."""
-    import h5py
-
-    places = Places.under(key)
-    with h5py.File(path, "r") as file:
-        obs = file["obs"]
-        cluster = obs[places.obs["cluster"]]["codes"][:].astype(np.int32)
-        drift = obs[places.obs["drift"]][:] if places.obs["drift"] in obs else None
-        confidence = obs[places.obs["confidence"]][:]
+    places, obs = Places.under(key), root["obs"]
+    cluster = np.asarray(obs[places.obs["cluster"]]["codes"][:], dtype=np.int32)
     nothing = np.empty((cluster.size, 0), dtype=np.float32)
     return CellQuality(
-        cluster=cluster, confidence=confidence, drift=drift, cluster_probability=nothing, embedding=nothing
+        cluster=cluster,
+        confidence=obs[places.obs["confidence"]][:],
+        drift=obs[places.obs["drift"]][:] if places.obs["drift"] in obs else None,
+        cluster_probability=nothing,
+        embedding=nothing,
     )
 
 
-def check_places(path: str | Path, key: str) -> None:
-    """Refuse a name for the results from which a name follows that is taken.
+def check_free_places(root: Any, path: str | Path, key: str) -> None:
+    """Refuse a name for the results from which a name follows that is taken in a file or store of anndata's.
 
     Raises
     ------
     ScinnError
-        If the file has such a column of ``obs``, or such an entry of ``obsm``.
+        If it has such a column of ``obs``, or such an entry of ``obsm``.
     """
-    import h5py
-
     places = Places.under(key)
-    with h5py.File(path, "r") as file:
-        for group, names in (("obs", places.obs.values()), ("obsm", places.obsm.values())):
-            taken = [name for name in names if group in file and name in file[group]]
-            if taken:
-                msg = (
-                    f"{path} has {group}/{taken[0]} already. Choose another name for the result with --key-added, or "
-                    "leave the quality of the cells out with --no-quality."
-                )
-                raise ScinnError(msg)
+    for group, names in (("obs", places.obs.values()), ("obsm", places.obsm.values())):
+        taken = [name for name in names if group in root and name in root[group]]
+        if taken:
+            msg = (
+                f"{path} has {group}/{taken[0]} already. Choose another name for the result with --key-added, or "
+                "leave the quality of the cells out with --no-quality."
+            )
+            raise ScinnError(msg)
 
 
 def _categories(obs: h5py.Group, name: str, cells: int, clusters: int) -> int:

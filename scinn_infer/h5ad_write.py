@@ -29,23 +29,31 @@ CANNOT_RESERVE = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
 """What file systems answer that cannot set room aside."""
 
 
-def check_key(path: str | os.PathLike[str], key: str) -> None:
-    """Refuse a name for the new layer, and for its record in ``uns``, that is taken or cannot be one.
+def check_name(key: str) -> None:
+    """Refuse what cannot be the name of a layer.
 
     Raises
     ------
     ScinnError
-        If the file has a layer or an entry of ``uns`` of that name.
+        If it cannot.
     """
-    h5py = import_io("writing")
     if not key or "/" in key or key.strip(".") == "":
         msg = f"{key!r} is no name for a layer."
         raise ScinnError(msg)
-    with h5py.File(path, "r") as file:
-        for group in ("layers", "uns"):
-            if group in file and key in file[group]:
-                msg = f"{path} has {group}/{key} already. Choose another name for the result with --key-added."
-                raise ScinnError(msg)
+
+
+def check_free(root: Any, path: str | os.PathLike[str], key: str) -> None:
+    """Refuse a name that is taken in a file or store of anndata's.
+
+    Raises
+    ------
+    ScinnError
+        If it has a layer or an entry of ``uns`` of that name.
+    """
+    for group in ("layers", "uns"):
+        if group in root and key in root[group]:
+            msg = f"{path} has {group}/{key} already. Choose another name for the result with --key-added."
+            raise ScinnError(msg)
 
 
 def bytes_needed(path: Path, shape: tuple[int, int], dtype: np.dtype[Any], columns: CellColumns | None = None) -> int:

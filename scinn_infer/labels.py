@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,19 +16,25 @@ if TYPE_CHECKING:
 
 
 def read_labels(path: str | os.PathLike[str], column: str) -> npt.NDArray[Any]:
-    """Return a column of ``obs`` of an ``.h5ad`` file (cells,).
+    """Return a column of ``obs`` of an ``.h5ad`` file or a zarr store (cells,).
 
     Raises
     ------
     ScinnError
         If there is no such column; the message lists those that there are.
     """
-    import h5py
     from anndata.io import read_elem
 
+    from scinn_infer.inputs.recognise import Format, recognise
+    from scinn_infer.outputs.result import open_anndata
+
+    kind = recognise(Path(path))
+    if kind not in {Format.H5AD, Format.ZARR}:
+        msg = f"{path} is {kind.value}, which holds no types of its cells: leave --labels out."
+        raise ScinnError(msg)
     try:
-        with h5py.File(path) as file:
-            obs = read_elem(file["obs"])
+        with open_anndata(Path(path)) as root:
+            obs = read_elem(root["obs"])
     except Exception as error:  # h5py and anndata raise all sorts of things over a damaged table
         msg = f"{path}: obs cannot be read ({str(error).splitlines()[0]}). Write the file again."
         raise ScinnError(msg) from error

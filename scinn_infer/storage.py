@@ -1,8 +1,9 @@
-"""How a matrix lies in an HDF5 file, dense, CSR or CSC, and how its rows are read from there."""
+"""How a matrix lies in an HDF5 file or a zarr store, dense, CSR or CSC, and how its rows are read from there."""
 
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import cached_property
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
@@ -13,6 +14,7 @@ from scinn_infer.csc import RowBuckets
 from scinn_infer.errors import ScinnError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     import h5py
@@ -30,7 +32,10 @@ class Storage(Protocol):
     shape: tuple[int, int]
     dtype: np.dtype[Any]
     storage: str
-    stored: int
+
+    @property
+    def stored(self) -> int:
+        """Number of stored entries."""
 
     def rows(self, start: int, stop: int) -> Rows:
         """Return the rows ``start`` to ``stop``."""
@@ -40,7 +45,7 @@ class Storage(Protocol):
 
 
 def open_storage(element: h5py.Group | h5py.Dataset, *, source: str, temporary_folder: Path) -> Storage:
-    """Return the storage of one HDF5 element, in anndata's encoding.
+    """Return the storage of one element of an HDF5 file or a zarr store, in anndata's encoding.
 
     Raises
     ------
@@ -49,23 +54,34 @@ def open_storage(element: h5py.Group | h5py.Dataset, *, source: str, temporary_f
     """
     encoding = element.attrs.get("encoding-type", "")
     if encoding == "csr_matrix":
-        return _Csr(_Compressed(element, source, major=0))
+        return _Csr(_Compressed(element, element.attrs["shape"], source, major=0))
     if encoding == "csc_matrix":
-        return _Csc(_Compressed(element, source, major=1), temporary_folder)
+        return _Csc(_Compressed(element, element.attrs["shape"], source, major=1), temporary_folder)
     if hasattr(element, "shape") and len(element.shape) == 2:
         return _Dense(element, source)
     msg = f"{source} is stored as {encoding or 'something else'!r}, not as a dense, CSR or CSC matrix."
     raise ScinnError(msg)
 
 
+def open_csr(group: h5py.Group, shape: tuple[int, int], *, source: str) -> Storage:
+    """Return the storage of the three arrays of a CSR matrix (rows × columns), whose shape is known from elsewhere.
+
+    Raises
+    ------
+    ScinnError
+        As :func:`open_storage`.
+    """
+    return _Csr(_Compressed(group, shape, source, major=0))
+
+
 class _Dense:
     storage = "dense"
 
     def __init__(self, dataset: h5py.Dataset, source: str) -> None:
-        _check_filters(dataset, source)
+        check_filters(dataset, source)
         self._dataset = dataset
         self.shape = (int(dataset.shape[0]), int(dataset.shape[1]))
-        self.dtype = _working_dtype(dataset.dtype, source)
+        self.dtype = working_dtype(dataset.dtype, source)
         self.stored = self.shape[0] * self.shape[1]
 
     def rows(self, start: int, stop: int) -> npt.NDArray[Any]:
@@ -117,14 +133,14 @@ class _Compressed:
     scipy's compiled routines trust pointers and indices: a wrong one reads or writes outside of their arrays.
     """
 
-    def __init__(self, group: h5py.Group, source: str, *, major: int) -> None:
+    def __init__(self, group: h5py.Group, shape: Sequence[int], source: str, *, major: int) -> None:
         self._source = source
         self._values, self._indices, self._pointers = (group[name] for name in ("data", "indices", "indptr"))
         for dataset in (self._values, self._indices, self._pointers):
-            _check_filters(dataset, source)
-        rows, columns = group.attrs["shape"]
+            check_filters(dataset, source)
+        rows, columns = shape
         self.shape = (int(rows), int(columns))
-        self.dtype = _working_dtype(self._values.dtype, source)
+        self.dtype = working_dtype(self._values.dtype, source)
         self.stored = int(self._values.shape[0])
         self._minor = self.shape[1 - major]
         self._check(self._indices.shape == self._values.shape, "it has not as many indices as values")
@@ -133,6 +149,14 @@ class _Compressed:
             self._indices.dtype.kind in "iu" and self._pointers.dtype.kind in "iu", "its indices are no integers"
         )
         self._check_pointers()
+
+    def columns(self, start: int, stop: int) -> npt.NDArray[np.integer[Any]]:
+        """Return the column of each entry of a CSC matrix."""
+        return np.searchsorted(self._all_pointers[1:], np.arange(start, stop), side="right")
+
+    @cached_property
+    def _all_pointers(self) -> npt.NDArray[np.int64]:
+        return self.pointers(0, self._pointers.shape[0])
 
     def pointers(self, start: int, stop: int) -> npt.NDArray[np.int64]:
         return np.asarray(self._pointers[start:stop], dtype=np.int64)
@@ -163,7 +187,7 @@ class _Compressed:
             raise ScinnError(msg)
 
 
-def _working_dtype(stored: np.dtype[Any], source: str) -> np.dtype[Any]:
+def working_dtype(stored: np.dtype[Any], source: str) -> np.dtype[Any]:
     """Return the native type for stored values; scipy has no sparse matrices of half precision."""
     if stored.kind == "b":
         return np.dtype(np.uint8)
@@ -173,8 +197,10 @@ def _working_dtype(stored: np.dtype[Any], source: str) -> np.dtype[Any]:
     return np.dtype(np.float32) if stored.itemsize == 2 and stored.kind == "f" else stored.newbyteorder("=")
 
 
-def _check_filters(dataset: h5py.Dataset, source: str) -> None:
+def check_filters(dataset: h5py.Dataset, source: str) -> None:
     """Refuse a compression that HDF5 has no plugin for; hdf5plugin brings the usual ones, where it is installed."""
+    if not hasattr(dataset, "id"):  # zarr brings its own
+        return
     import h5py
 
     settings = dataset.id.get_create_plist()

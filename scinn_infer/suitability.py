@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from scinn_infer.contract import Spread
     from scinn_infer.drift import Drift
     from scinn_infer.genes import GeneMatch
-    from scinn_infer.h5ad import H5adMatrix
+    from scinn_infer.inputs.matrix import ExpressionMatrix
     from scinn_infer.model import Model
     from scinn_infer.storage import Rows
     from scinn_infer.summary import BatchSummary
@@ -84,7 +84,7 @@ class Suitability:
         return "usable with warnings" if self.warnings else "fits"
 
 
-def examine(model: Model, matrix: H5adMatrix, *, duplicates: str = REFUSE, progress: bool = False) -> Suitability:
+def examine(model: Model, matrix: ExpressionMatrix, *, duplicates: str = REFUSE, progress: bool = False) -> Suitability:
     """Hold a batch against a model: its genes, its unit, its values, and its numbers against the training data's.
 
     Parameters
@@ -139,7 +139,7 @@ def examine(model: Model, matrix: H5adMatrix, *, duplicates: str = REFUSE, progr
     )
 
 
-def _drift(model: Model, matrix: H5adMatrix, known: Batch, *, progress: bool) -> Drift | None:
+def _drift(model: Model, matrix: ExpressionMatrix, known: Batch, *, progress: bool) -> Drift | None:
     """Have the model look at each cell; the values have been found to be sound before."""
     if not can_judge(model.info):
         return None
@@ -181,7 +181,7 @@ def differences(
         yield from filter(None, [tell_profile(correlation)])
 
 
-def _look_at_sample(matrix: H5adMatrix, known: Batch) -> tuple[list[str], list[str]]:
+def _look_at_sample(matrix: ExpressionMatrix, known: Batch) -> tuple[list[str], list[str]]:
     """Return what is wrong with some cells, and what deserves a look."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", ScinnWarning)
@@ -192,7 +192,7 @@ def _look_at_sample(matrix: H5adMatrix, known: Batch) -> tuple[list[str], list[s
     return [], [str(caution.message) for caution in caught if issubclass(caution.category, ScinnWarning)]
 
 
-def _checked(matrix: H5adMatrix) -> Iterator[Rows]:
+def _checked(matrix: ExpressionMatrix) -> Iterator[Rows]:
     start = 0
     for rows in matrix.chunks(CHUNK):
         check_chunk(rows, genes=matrix.genes, first_cell=start, cell_names=matrix.cell_names, source=matrix.source)

@@ -1,4 +1,4 @@
-"""``scinn-train fit``: from a reference in an ``.h5ad`` file to a model file."""
+"""``scinn-train fit``: from a reference in a file to a model file."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from scinn_infer.commands.console import print_json
 from scinn_infer.commands.options import json_option, quiet_option, speaker
 from scinn_infer.contract import UNITS
 from scinn_infer.errors import ScinnError
+from scinn_infer.inputs.recognise import files_of
 from scinn_infer.labels import read_labels
 from scinn_infer.progress import busy
 from scinn_infer.report.request import check_genes, from_options
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 @click.argument("reference", type=click.Path(path_type=Path))
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The model file to write (.onnx).")
 @click.option("--layer", metavar="NAME", help="Layer with the expression.  [default: X]")
+@click.option("--transpose", is_flag=True, help="The rows of a .csv or .tsv table are genes, not cells.")
 @click.option("--gene-column", metavar="NAME", help="Column of var with the genes' names.  [default: the index]")
 @click.option(
     "--gene-ids",
@@ -80,6 +82,7 @@ def fit(
     reference: Path,
     output: Path,
     layer: str | None,
+    transpose: bool,
     gene_column: str | None,
     gene_ids: str | None,
     unit: str,
@@ -101,7 +104,10 @@ def fit(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Fit scINN on the cells of REFERENCE (.h5ad) and write the model file.
+    """Fit scINN on the cells of REFERENCE and write the model file.
+
+    REFERENCE is an .h5ad file, a zarr store, a 10x Genomics .h5 file or folder with matrix.mtx, a loom file, or a table
+    as .csv or .tsv; its content tells which.
 
     The expression must be in the unit that is given, neither log-transformed nor scaled. Depth normalisation and the
     logarithm are part of the model.
@@ -118,10 +124,10 @@ def fit(
         scinn-train fit reference.h5ad -o tissue.onnx --report fit.html --labels cell_type
         scinn-train fit reference.h5ad -o tissue.onnx --resume
     """  # noqa: D301 - \b keeps click from filling the lines
-    check_output(output, overwrite=overwrite, keep=[reference])
+    check_output(output, overwrite=overwrite, keep=files_of(reference))
     request = from_options(report, genes=report_genes, labels=labels, overwrite=overwrite)
     if request:
-        request.check(keep=[reference], beside=[output])
+        request.check(keep=files_of(reference), beside=[output])
     checkpoint = output.with_name(output.name + SUFFIX)
     check_checkpoint(checkpoint, resume=resume or overwrite)
     config = Config.preset(
@@ -137,7 +143,14 @@ def fit(
     )
     if capture_efficiency is not None:
         config = replace(config, module2=replace(config.module2, capture_efficiency=_efficiency(capture_efficiency)))
-    read = read_reference(reference, layer=layer, gene_column=gene_column, gene_ids=gene_ids, progress=not quiet)
+    read = read_reference(
+        reference,
+        layer=layer,
+        transpose=transpose,
+        gene_column=gene_column,
+        gene_ids=gene_ids,
+        progress=not quiet,
+    )
     types = (labels, read_labels(reference, labels)) if labels else None
     if request:
         seen_in = (read.X > 0).sum(axis=0)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from scipy import sparse
 
 from scinn_infer.genes import look_like_ids
-from scinn_infer.h5ad import H5adMatrix
+from scinn_infer.inputs.matrix import GENE_IDS
+from scinn_infer.inputs.opening import open_matrix
 from scinn_infer.progress import track
 
 if TYPE_CHECKING:
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from scinn_infer.gene_table import GeneTable
-
-GENE_ID_COLUMN = "gene_ids"
-"""Column of ``var`` in which scanpy and 10x Genomics' readers put Ensembl ids."""
 
 _ROWS_AT_ONCE = 1024
 
@@ -35,7 +33,7 @@ class ReferenceFile:
     genes, cells
         Names of the genes and of the cells.
     gene_ids
-        Ensembl ids of the genes, if ``var`` has them.
+        Ensembl ids of the genes, if the file has them, in a column ``gene_ids`` of ``var`` for one.
     source
         How messages name the matrix.
     """
@@ -51,18 +49,21 @@ def read_reference(
     path: Path,
     *,
     layer: str | None = None,
+    transpose: bool = False,
     gene_column: str | None = None,
     gene_ids: str | None = None,
     progress: bool = False,
 ) -> ReferenceFile:
-    """Read the training matrix of an ``.h5ad`` file.
+    """Read the training matrix of a file or folder, in any format that :func:`scinn_infer.inputs.open_matrix` tells.
 
     Parameters
     ----------
     path
-        The file.
+        The file or folder.
     layer
         The layer to read; ``X`` if None.
+    transpose
+        Whether the rows of a table (``.csv``, ``.tsv``) are the genes, not the cells.
     gene_column
         Column of ``var`` with the names of the genes; its index if None.
     gene_ids
@@ -76,7 +77,7 @@ def read_reference(
     ScinnError
         If it cannot be read; the message says why.
     """
-    with H5adMatrix(path, layer=layer, gene_column=gene_column) as matrix:
+    with open_matrix(path, layer=layer, transpose=transpose, gene_column=gene_column) as matrix:
         genes, ids = matrix.genes, _gene_ids(matrix.gene_table, gene_ids)
         read = track(
             matrix.chunks(_ROWS_AT_ONCE),
@@ -107,7 +108,7 @@ def known_gene_ids(var: pd.DataFrame, *, names_from_column: bool) -> list[str] |
     names_from_column
         Whether the names of the genes come from another column: the index may hold the ids then.
     """
-    if GENE_ID_COLUMN in var.columns:
-        return [str(value) for value in var[GENE_ID_COLUMN]]
+    if GENE_IDS in var.columns:
+        return [str(value) for value in var[GENE_IDS]]
     index = [str(name) for name in var.index]
     return index if names_from_column and look_like_ids(index) else None

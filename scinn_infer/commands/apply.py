@@ -13,12 +13,13 @@ from scinn_infer.policies import KEEP, POLICIES
 POLICY_HELP = " ".join(f"{name}: {policy.meaning}." for name, policy in POLICIES.items())
 
 
-@click.command(short_help="Impute new cells, from .h5ad to .h5ad.")
+@click.command(short_help="Impute new cells, from file to file.")
 @click.argument("model", type=ModelName())
 @click.argument("new", type=click.Path(path_type=Path))
-@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The .h5ad file to write.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The .h5ad or .zarr to write.")
 @click.option("--policy", type=click.Choice(list(POLICIES)), default=KEEP, show_default=True, help=POLICY_HELP)
 @click.option("--layer", metavar="NAME", help="The layer to impute; X if not given.")
+@click.option("--transpose", is_flag=True, help="The rows of a .csv or .tsv table are genes, not cells.")
 @click.option("--gene-column", metavar="NAME", help="Column of var with the genes' names; the index if not given.")
 @click.option(
     "--sum-duplicates", is_flag=True, help="Sum columns that name the same gene of MODEL, instead of refusing them."
@@ -48,6 +49,7 @@ def apply(
     output: Path,
     policy: str,
     layer: str | None,
+    transpose: bool,
     gene_column: str | None,
     sum_duplicates: bool,
     key_added: str,
@@ -61,15 +63,18 @@ def apply(
     overwrite: bool,
     quiet: bool,
 ) -> None:
-    """Impute the cells in the file NEW with MODEL: fill their zeros, or denoise all their values (--policy).
+    """Impute the cells in NEW with MODEL: fill their zeros, or denoise all their values (--policy).
+
+    NEW is an .h5ad file, a zarr store, a 10x Genomics .h5 file or folder with matrix.mtx, a loom file, or a table as
+    .csv or .tsv; its content tells which.
 
     MODEL is a file, or the name of a model: 'scinn-infer models list' shows them.
 
     The output is a copy of NEW with one more layer (--key-added), dense, in the unit of NEW and at each cell's own
-    depth, and a record of how it was made in uns; all else in the file is kept as it is. Filled zeros can stand beside
-    the values that are kept, so a cell adds up to more than it did; denoised, it adds up to about what it did. Genes
-    that MODEL does not know stay as they are. Memory is bounded by --batch-size, whatever the number of cells; the
-    result does not depend on it.
+    depth, and a record of how it was made in uns; all else in the file is kept as it is. It is an .h5ad file, or a zarr
+    store if its name ends in .zarr. Filled zeros can stand beside the values that are kept, so a cell adds up to more
+    than it did; denoised, it adds up to about what it did. Genes that MODEL does not know stay as they are. Memory is
+    bounded by --batch-size, whatever the number of cells; the result does not depend on it.
 
     Unless --no-quality is given, obs gets the cluster of each cell (KEY_cluster), how sure that is (KEY_confidence) and
     how unlike the training data the cell is (KEY_drift: 0.5 is typical, above 0.99 rarer than 1 in 100), and obsm the
@@ -92,6 +97,8 @@ def apply(
         scinn-infer apply tissue.onnx new.h5ad -o imputed.h5ad --layer counts --threads 4
         scinn-infer apply tissue.onnx new.h5ad -o denoised.h5ad --policy denoise
         scinn-infer apply tissue.onnx new.h5ad -o imputed.h5ad --report report.html --labels cell_type
+        scinn-infer apply tissue.onnx filtered_feature_bc_matrix/ -o imputed.h5ad
+        scinn-infer apply tissue.onnx genes_by_cells.csv.gz --transpose -o imputed.zarr
     """  # noqa: D301 - \b keeps click from filling the lines
     from scinn_infer.apply import apply_file
     from scinn_infer.genes import REFUSE, SUM
@@ -106,6 +113,7 @@ def apply(
         output,
         policy=policy,
         layer=layer,
+        transpose=transpose,
         gene_column=gene_column,
         duplicates=SUM if sum_duplicates else REFUSE,
         key_added=key_added,

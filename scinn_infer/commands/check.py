@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from scinn_infer.contract import ModelInfo
     from scinn_infer.genes import GeneMatch
-    from scinn_infer.h5ad import H5adMatrix
+    from scinn_infer.inputs.matrix import ExpressionMatrix
     from scinn_infer.model import Model
     from scinn_infer.suitability import Suitability
     from scinn_infer.summary import BatchSummary
@@ -30,6 +30,7 @@ EXIT_CODES = {"fits": 0, "usable with warnings": 1, "refused": 2}
 @click.argument("model", type=ModelName())
 @click.argument("new", type=click.Path(path_type=Path))
 @click.option("--layer", metavar="NAME", help="The layer to check; X if not given.")
+@click.option("--transpose", is_flag=True, help="The rows of a .csv or .tsv table are genes, not cells.")
 @click.option("--gene-column", metavar="NAME", help="Column of var with the genes' names; the index if not given.")
 @click.option(
     "--sum-duplicates", is_flag=True, help="Sum columns that name the same gene of MODEL, instead of refusing them."
@@ -41,13 +42,16 @@ def check(
     model: str,
     new: Path,
     layer: str | None,
+    transpose: bool,
     gene_column: str | None,
     sum_duplicates: bool,
     registries: tuple[str, ...],
     as_json: bool,
     quiet: bool,
 ) -> int:
-    """Tell whether MODEL, a file or a name, fits the cells in the file NEW, before it is applied.
+    """Tell whether MODEL, a file or a name, fits the cells in NEW before it is applied.
+
+    NEW may be in any format that 'scinn-infer apply' reads.
 
     Holds the genes, the unit, the depth, the genes per cell, the zeros, the mean expression per gene and each cell
     against what the model was trained on, and says how sure it is where the cells do not look like the tissue. Every
@@ -63,14 +67,14 @@ def check(
         scinn-infer check tissue.onnx new.h5ad --layer counts --json | jq .warnings
     """  # noqa: D301 - \b keeps click from filling the lines
     from scinn_infer.genes import REFUSE, SUM
-    from scinn_infer.h5ad import H5adMatrix
+    from scinn_infer.inputs.opening import open_matrix
     from scinn_infer.model import load
     from scinn_infer.store import resolve
     from scinn_infer.suitability import examine
 
     loaded = load(resolve(model, registries=registries, progress=not quiet))
     duplicates = SUM if sum_duplicates else REFUSE
-    with H5adMatrix(new, layer=layer, gene_column=gene_column) as matrix:
+    with open_matrix(new, layer=layer, transpose=transpose, gene_column=gene_column) as matrix:
         found = examine(loaded, matrix, duplicates=duplicates, progress=not quiet)
     if as_json:
         print_json(_document(found, matrix, loaded, layer))
@@ -79,7 +83,7 @@ def check(
     return EXIT_CODES[found.verdict]
 
 
-def _document(found: Suitability, matrix: H5adMatrix, model: Model, layer: str | None) -> dict[str, Any]:
+def _document(found: Suitability, matrix: ExpressionMatrix, model: Model, layer: str | None) -> dict[str, Any]:
     return {
         "verdict": found.verdict,
         "refusals": found.refusals,
@@ -130,7 +134,7 @@ def _numbers(summary: BatchSummary | None) -> dict[str, Any] | None:
     return {name: getattr(summary, name) for name in fields} | spreads
 
 
-def _print(found: Suitability, matrix: H5adMatrix, info: ModelInfo) -> None:
+def _print(found: Suitability, matrix: ExpressionMatrix, info: ModelInfo) -> None:
     sizes = [
         ("cells", f"{matrix.shape[0]:,}", f"{info.training_data.cells:,}"),
         ("genes", f"{matrix.shape[1]:,}", f"{len(info.genes):,}"),

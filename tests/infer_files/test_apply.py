@@ -357,10 +357,10 @@ def test_refuses_a_layer_that_is_not_there(refused, new):
 
 
 def test_refuses_files_that_are_not_what_their_names_say(refused, tmp_path, new, tiny):
-    (tmp_path / "text.h5ad").write_text("gene,cell\n")
-    assert "not an HDF5 file" in refused(tmp_path / "text.h5ad")
+    (tmp_path / "text.h5ad").write_text("no table\n")
+    assert "in no format that is read" in refused(tmp_path / "text.h5ad")
     assert "is not there" in refused(tmp_path / "none.h5ad")
-    assert "not an HDF5 file" in refused(tiny)
+    assert "in no format that is read" in refused(tiny)
     for model in (new, tmp_path / "text.h5ad", tmp_path / "none.onnx"):
         assert model.name in refused(new, model=model)
 

@@ -1,0 +1,236 @@
+"""What a batch in a file is to those who read it, and the one class that is it for every format but ``.h5ad``."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Protocol, Self
+
+from scinn_infer.batch import sample_spans
+from scinn_infer.damage import naming_damage
+from scinn_infer.errors import ScinnError
+from scinn_infer.gene_table import GeneTable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
+    from types import TracebackType
+
+    import numpy as np
+    import pandas as pd
+
+    from scinn_infer.storage import Rows, Storage
+
+GENE_IDS, GENE_SYMBOLS = "gene_ids", "gene_symbols"
+"""Columns of ``var`` for Ensembl ids and for symbols, as scanpy names them."""
+
+PREPARED = {
+    "csc": "is stored by columns (CSC)",
+    "by gene": "is stored by genes",
+    "coordinate": "is a list of entries",
+    "text": "is text",
+}
+"""Storages that need a pass of their own before rows can be read, and how that is said."""
+
+
+class ExpressionMatrix(Protocol):
+    """A matrix (cells × genes) in a file, in the unit and the precision in which it is stored; a context manager.
+
+    Attributes
+    ----------
+    path
+        The file or folder.
+    source
+        How messages name the matrix.
+    shape
+        Number of cells and genes.
+    dtype
+        Type of the values that ``rows`` returns, in native byte order.
+    storage
+        How it is stored: ``"csr"``, ``"csc"``, ``"dense"``, ``"by gene"``, ``"coordinate"`` or ``"text"``.
+    notes
+        What was found in the file besides and is left out, each a sentence.
+    gene_table
+        What the file calls the genes.
+    """
+
+    path: Path
+    source: str
+    shape: tuple[int, int]
+    dtype: np.dtype[Any]
+    storage: str
+    notes: tuple[str, ...]
+    gene_table: GeneTable
+
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None: ...
+
+    @property
+    def genes(self) -> list[str]:
+        """Names of the genes, from the index of ``var`` or the column that was named."""
+
+    @property
+    def var_names(self) -> list[str]:
+        """Names of the genes in the index of ``var``."""
+
+    @property
+    def cells(self) -> list[str]:
+        """Names of the cells."""
+
+    @property
+    def cell_names(self) -> Sequence[str]:
+        """The same for messages: perhaps read only when one is looked at."""
+
+    @property
+    def stored(self) -> int:
+        """Number of stored entries, once a pass that has to come first is over."""
+
+    def var_columns(self) -> Mapping[str, Sequence[str]]:
+        """Return what the file says of the genes in words, column by column: other names of them, for one."""
+
+    def rows(self, start: int, stop: int) -> Rows:
+        """Return the cells ``start`` to ``stop`` (cells × genes): a CSR array or a dense one."""
+
+    def chunks(self, batch_size: int) -> Iterator[Rows]:
+        """Yield all cells, ``batch_size`` at a time (cells × genes)."""
+
+    def sample(self) -> Iterator[tuple[int, Rows]]:
+        """Yield some cells from all over the matrix, with the position of the first of each few."""
+
+
+def preparation(matrix: ExpressionMatrix) -> str:
+    """Return what is to be said of the pass that has to come first; nothing if there is none."""
+    how = PREPARED.get(matrix.storage)
+    return f"{matrix.source} {how}; re-ordering it through a temporary file first." if how else ""
+
+
+class FileMatrix:
+    """An :class:`ExpressionMatrix` from its storage and its names.
+
+    Parameters
+    ----------
+    path
+        The file or folder.
+    source
+        How messages name the matrix.
+    storage
+        How its rows are read.
+    genes, cells
+        Names of its columns, as the index of ``var`` has them, and of its rows.
+    columns
+        What else the file says of the genes, by name, a value for each gene.
+    notes
+        What was found besides and is left out, each a sentence.
+    close
+        Closes the file.
+
+    Raises
+    ------
+    ScinnError
+        If the matrix is empty, or there is not one name for each row and column.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        source: str,
+        storage: Storage,
+        genes: list[str],
+        cells: list[str],
+        columns: Mapping[str, Sequence[str]] | None = None,
+        notes: Sequence[str] = (),
+        close: Callable[[], object] = lambda: None,
+    ) -> None:
+        self.path, self.source, self.notes = path, source, tuple(notes)
+        self.var_names, self.genes, self.cells, self.cell_names = genes, genes, cells, cells
+        self.gene_table = GeneTable(read=self._var, source=str(path), option="--gene-column {}")
+        self.shape, self.dtype, self.storage = storage.shape, storage.dtype, storage.storage
+        self._storage, self._columns, self._close = storage, dict(columns or {}), close
+        _check_shape(self.shape, expected=(len(cells), len(genes)), source=source)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def name_genes_by(self, column: str | None) -> Self:
+        """Take the genes' names from a column of ``var``; None leaves them as they are.
+
+        Raises
+        ------
+        ScinnError
+            If there is no such column of names.
+        """
+        if column is not None:
+            self.gene_table = replace(self.gene_table, column=column)
+            self.genes = self.gene_table.names()
+        return self
+
+    def _var(self) -> pd.DataFrame:
+        import pandas as pd
+
+        return pd.DataFrame(self._columns, index=self.var_names)
+
+    def close(self) -> None:
+        """Close the file, and drop temporary ones."""
+        self._storage.close()
+        self._close()
+
+    @property
+    def stored(self) -> int:
+        """Number of stored entries, once a pass that has to come first is over."""
+        return self._storage.stored
+
+    def var_columns(self) -> dict[str, Sequence[str]]:
+        """Return what the file says of the genes in words, column by column."""
+        return self._columns
+
+    def rows(self, start: int, stop: int) -> Rows:
+        """Return the cells ``start`` to ``stop`` (cells × genes): a CSR array or a dense one.
+
+        Raises
+        ------
+        ScinnError
+            If the file is damaged there.
+        """
+        with naming_damage(self.source):
+            return self._storage.rows(start, stop)
+
+    def chunks(self, batch_size: int) -> Iterator[Rows]:
+        """Yield all cells, ``batch_size`` at a time (cells × genes); memory is bounded by that.
+
+        Raises
+        ------
+        ScinnError
+            If the file is damaged.
+        """
+        for start in range(0, self.shape[0], batch_size):
+            yield self.rows(start, min(start + batch_size, self.shape[0]))
+
+    def sample(self) -> Iterator[tuple[int, Rows]]:
+        """Yield some cells from all over the matrix (cells × genes), with the position of the first of each few.
+
+        Raises
+        ------
+        ScinnError
+            If the file is damaged there.
+        """
+        for start, stop in sample_spans(self.shape[0]):
+            yield start, self.rows(start, stop)
+
+
+def _check_shape(shape: tuple[int, int], *, expected: tuple[int, int], source: str) -> None:
+    if shape != expected:
+        msg = (
+            f"{source} is {shape[0]:,} × {shape[1]:,}, but {expected[0]:,} cells and {expected[1]:,} genes are listed: "
+            "it is damaged. Copy or write it again."
+        )
+        raise ScinnError(msg)
+    if 0 in shape:
+        msg = f"{source} is empty: {shape[0]:,} cells × {shape[1]:,} genes."
+        raise ScinnError(msg)

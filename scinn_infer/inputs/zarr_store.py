@@ -1,0 +1,162 @@
+"""Zarr stores that anndata wrote, of zarr format 2 or 3: a folder, or a ``.zip`` of one."""
+
+from __future__ import annotations
+
+import zipfile
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from scinn_infer.damage import naming_damage
+from scinn_infer.errors import ScinnError
+from scinn_infer.h5ad import find_matrix, import_io
+from scinn_infer.inputs.matrix import FileMatrix
+from scinn_infer.inputs.names import as_text
+from scinn_infer.inputs.recognise import ZARR_MARKS
+from scinn_infer.storage import open_storage
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import ModuleType
+
+    import numpy.typing as npt
+
+    from scinn_infer.storage import Storage
+
+
+def import_zarr(doing: str) -> ModuleType:
+    """Return zarr, which like anndata comes with an extra.
+
+    Raises
+    ------
+    ScinnError
+        If it is not installed, or older than version 3.
+    """
+    import_io(doing)
+    try:
+        import zarr
+    except ImportError as error:
+        msg = f'{doing} zarr stores needs zarr: pip install "scinn[anndata]"'
+        raise ScinnError(msg) from error
+    if int(zarr.__version__.partition(".")[0]) < 3:
+        msg = f'{doing} zarr stores needs zarr 3; {zarr.__version__} is installed: pip install "zarr>=3"'
+        raise ScinnError(msg)
+    return zarr
+
+
+def open_zarr(path: Path, *, layer: str | None, temporary_folder: Path) -> FileMatrix:
+    """Open ``X`` or a layer (cells × genes) of a zarr store.
+
+    Raises
+    ------
+    ScinnError
+        If zarr is not installed, the store is not anndata's, is damaged, or has no such matrix.
+    """
+    source = f"{path}: X" if layer is None else f"{path}: layer {layer!r}"
+    root, close = open_root(path)
+    try:
+        with naming_damage(source):
+            element = find_matrix(root, path, layer)
+            storage = matrix_storage(element, source=source, temporary_folder=temporary_folder)
+            genes, columns = _var(root["var"])
+            return FileMatrix(
+                path,
+                source=source,
+                storage=storage,
+                genes=genes,
+                cells=as_text(_read(root["obs"][root["obs"].attrs["_index"]])),
+                columns=columns,
+                close=close,
+            )
+    except BaseException:
+        close()
+        raise
+
+
+def open_root(path: Path) -> tuple[Any, Any]:
+    """Return the root of a zarr store, open for reading, and what closes it.
+
+    Raises
+    ------
+    ScinnError
+        If zarr is not installed, or it is no store of anndata's.
+    """
+    zarr = import_zarr("reading")
+    with naming_damage(str(path)):
+        if path.is_dir():
+            store = zarr.storage.LocalStore(path, read_only=True)
+            inside = ""
+        else:
+            store, inside = zarr.storage.ZipStore(path, mode="r"), folder_inside(path)
+        root = zarr.open(store, path=inside, mode="r", use_consolidated=False)
+    missing = [axis for axis in ("obs", "var") if not hasattr(root, "keys") or axis not in root]
+    if missing:
+        store.close()
+        msg = f"{path} is a zarr store, but not anndata's: it has no {' and no '.join(missing)}. Write it with "
+        msg += "anndata.AnnData.write_zarr."
+        raise ScinnError(msg)
+    return root, store.close
+
+
+def folder_inside(path: Path) -> str:
+    """Return the folder within a ``.zip`` file that is the store; nothing if the whole file is."""
+    with zipfile.ZipFile(path) as archive:
+        marks = [name for name in archive.namelist() if name.rpartition("/")[2] in ZARR_MARKS]
+    return min(marks, key=lambda name: name.count("/")).rpartition("/")[0]
+
+
+def matrix_storage(element: Any, *, source: str, temporary_folder: Path) -> Storage:
+    """Return the storage of a matrix in a zarr store, as :func:`scinn_infer.storage.open_storage` does."""
+    return open_storage(_buffered(element), source=source, temporary_folder=temporary_folder)
+
+
+def _read(element: Any) -> Any:
+    from anndata.io import read_elem
+
+    return read_elem(element)
+
+
+def _var(group: Any) -> tuple[list[str], dict[str, list[str]]]:
+    """Return the names of the genes, and what else is known of them in words."""
+    var = _read(group)
+    words = var.select_dtypes(exclude="number")
+    return as_text(var.index), {str(name): as_text(words[name]) for name in words}
+
+
+def _buffered(element: Any) -> Any:
+    return _Group(element) if hasattr(element, "keys") else _Buffered(element)
+
+
+class _Group:
+    """The arrays of a sparse matrix."""
+
+    def __init__(self, group: Any) -> None:
+        self._group = group
+        self.attrs = group.attrs
+
+    def __getitem__(self, name: str) -> _Buffered:
+        return _Buffered(self._group[name])
+
+
+class _Buffered:
+    """An array that is read along its first axis; the chunk at the end is kept, so that it is unpacked once."""
+
+    def __init__(self, array: Any) -> None:
+        self._array = array
+        self.attrs, self.shape, self.dtype = array.attrs, array.shape, np.dtype(array.dtype)
+        self._chunk = max(1, array.chunks[0])
+        self._start, self._kept = 0, np.empty((0, *self.shape[1:]), self.dtype)
+
+    def __getitem__(self, key: int | slice) -> npt.NDArray[Any]:
+        if isinstance(key, int):
+            return np.asarray(self._array[key])
+        start, stop, _ = key.indices(self.shape[0])
+        if not self._start <= start <= self._start + len(self._kept):
+            self._start, self._kept = start - start % self._chunk, self._kept[:0]
+        end = self._start + len(self._kept)
+        if stop > end:
+            wanted = min(-(-stop // self._chunk) * self._chunk, self.shape[0])
+            past = min(start - self._start, len(self._kept))
+            self._kept = np.concatenate([self._kept[past:], self._array[end:wanted]])
+            self._start += past
+        return self._kept[start - self._start : stop - self._start]

@@ -1,0 +1,60 @@
+"""The ``.h5ad`` file to which a result is added: the input itself, or one made of an input in another format."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from contextlib import contextmanager
+from math import prod
+from typing import TYPE_CHECKING
+
+from scinn_infer.errors import ScinnError
+from scinn_infer.h5ad import import_io
+from scinn_infer.inputs.recognise import Format, recognise
+from scinn_infer.outputs.transfer import fill
+from scinn_infer.wholefile import check_space
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from scinn_infer.inputs.matrix import ExpressionMatrix
+
+INDEX_BYTES = 4
+"""What an entry of a sparse matrix takes besides its value."""
+
+
+@contextmanager
+def base_file(matrix: ExpressionMatrix, output: Path) -> Iterator[Path]:
+    """Give the path of an ``.h5ad`` file with what the input holds; unless it is the input, it is gone after the block.
+
+    Parameters
+    ----------
+    matrix
+        The input (cells × genes).
+    output
+        Where the result will be; a file that has to be made is made beside it.
+
+    Raises
+    ------
+    ScinnError
+        If there is no room for it.
+    """
+    if recognise(matrix.path) is Format.H5AD:
+        yield matrix.path
+        return
+    h5py = import_io("writing")
+    place = output.resolve()
+    needs = prod(matrix.shape) if matrix.storage == "dense" else matrix.stored
+    check_space(place.parent, needs * (matrix.dtype.itemsize + INDEX_BYTES), purpose=f"writing {output}")
+    base = place.with_name(f"{place.name}.{secrets.token_hex(4)}.part")
+    try:
+        with h5py.File(base, "w") as file:
+            fill(file, matrix, temporary_folder=place.parent)
+        yield base
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error).partition("\n")[0]
+        msg = f"{output} could not be written: {reason}. Whatever was there before is unchanged."
+        raise ScinnError(msg) from error
+    finally:
+        base.unlink(missing_ok=True)

@@ -1,0 +1,150 @@
+"""Where a result goes and in which format, by the output's name."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from scinn_infer.h5ad import import_io
+from scinn_infer.h5ad_cells import check_free_places, quality_in
+from scinn_infer.h5ad_write import bytes_needed, check_free, check_name, write_with_layer
+from scinn_infer.inputs.recognise import ZARR_MARKS, Format, recognise
+from scinn_infer.inputs.zarr_store import open_root
+from scinn_infer.outputs.base import base_file
+from scinn_infer.outputs.zarr_store import write_zarr_with_layer, zarr_bytes_needed
+from scinn_infer.wholefile import check_output, whole_file
+from scinn_infer.wholefolder import check_output_folder, whole_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    import numpy as np
+    import numpy.typing as npt
+
+    from scinn_infer.cell_quality import CellQuality, QualityRecorder
+    from scinn_infer.h5ad_cells import CellColumns
+    from scinn_infer.inputs.matrix import ExpressionMatrix
+
+
+def check_place(output: Path, *, overwrite: bool, keep: Sequence[Path]) -> None:
+    """Refuse an output that must not be written, before any work is done for it.
+
+    Raises
+    ------
+    ScinnError
+        If it is one of ``keep``, exists (without ``overwrite``) or has no folder to be in.
+    """
+    if _is_zarr(output):
+        check_output_folder(output, marks=ZARR_MARKS, overwrite=overwrite, keep=keep)
+    else:
+        check_output(output, overwrite=overwrite, keep=keep)
+
+
+def check_key(path: Path, key: str, *, quality: bool) -> None:
+    """Refuse a name for the new layer and all that comes with it that the input has, or that cannot be one.
+
+    Raises
+    ------
+    ScinnError
+        If it is taken, or no name for a layer.
+    """
+    check_name(key)
+    if recognise(path) not in {Format.H5AD, Format.ZARR}:
+        return
+    with open_anndata(path) as root:
+        check_free(root, path, key)
+        if quality:
+            check_free_places(root, path, key)
+
+
+def read_quality(output: Path, key: str) -> CellQuality:
+    """Return what a result says of the cells, but for what is wide."""
+    with open_anndata(output) as root:
+        return quality_in(root, key)
+
+
+@contextmanager
+def open_anndata(path: Path) -> Iterator[Any]:
+    """Give the root of an ``.h5ad`` file or a zarr store, to read."""
+    if recognise(path) is Format.H5AD:
+        with import_io("reading").File(path, "r") as file:
+            yield file
+        return
+    root, close = open_root(path)
+    try:
+        yield root
+    finally:
+        close()
+
+
+def write_result(
+    output: Path,
+    matrix: ExpressionMatrix,
+    blocks: Iterable[npt.NDArray[np.floating[Any]]],
+    *,
+    key: str,
+    dtype: np.dtype[Any],
+    provenance: Mapping[str, Any],
+    columns: CellColumns | None = None,
+    recorder: QualityRecorder | None = None,
+    overwrite: bool = False,
+    keep: Sequence[Path] = (),
+) -> None:
+    """Write what the input holds, ``layers[key]`` and ``uns[key]``; a zarr store if the name ends in ``.zarr``.
+
+    An ``.h5ad`` file and a zarr store are kept with all that is in them; of other formats the matrix becomes ``X``
+    (CSR), and what the file says of its genes ``var``.
+
+    Parameters
+    ----------
+    output
+        The file, or the folder, that appears when it is whole.
+    matrix
+        The input (cells × genes).
+    blocks
+        The layer's rows in order, a block at a time (cells × genes).
+    key
+        Name of the layer and of its record in ``uns``; not taken.
+    dtype
+        The layer's precision.
+    provenance
+        How the layer was made: the record in ``uns``.
+    columns, recorder
+        Where the quality of the cells goes, and what is told it while the blocks are made; None leaves it out.
+    overwrite
+        Whether an existing output may be replaced.
+    keep
+        What the output must not be: the inputs.
+
+    Raises
+    ------
+    ScinnError
+        If the output cannot be written; nothing is there then that was not before.
+    """
+    shape = matrix.shape
+    if _is_zarr(output):
+        needs = zarr_bytes_needed(matrix.path, shape, dtype, columns)
+        with whole_folder(output, marks=ZARR_MARKS, overwrite=overwrite, keep=keep, needs=needs) as temporary:
+            write_zarr_with_layer(
+                temporary, matrix, blocks, key=key, dtype=dtype, provenance=provenance, recorder=recorder
+            )
+        return
+    with base_file(matrix, output) as base:
+        needs = bytes_needed(base, shape, dtype, columns)
+        with whole_file(output, overwrite=overwrite, keep=keep, needs=needs) as temporary:
+            write_with_layer(
+                temporary,
+                base,
+                blocks,
+                key=key,
+                shape=shape,
+                dtype=dtype,
+                provenance=provenance,
+                columns=columns,
+                recorder=recorder,
+            )
+
+
+def _is_zarr(output: Path) -> bool:
+    return output.suffix == ".zarr"

@@ -1,0 +1,341 @@
+"""Whatever the format: the result is that of the matrix in memory, and the output holds what the input does."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import zipfile
+
+import anndata
+import numpy as np
+import pytest
+import zarr
+from formats_by_hand import FORMATS, TINY, h5ad, loom, make_batch, mtx, read_all, table, tenx_3, zarr_store, zarr_zip
+from scipy import sparse
+
+from scinn_infer import ScinnError
+from scinn_infer.apply import apply_file
+from scinn_infer.cli import group, main_for
+
+
+def dense(X) -> np.ndarray:
+    return X.toarray() if sparse.issparse(X) else np.asarray(X)
+
+
+def contents(folder) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_gives_what_the_model_gives_in_memory(written, batch, model, tmp_path):
+    path, options = written
+    check_result(apply_to(tmp_path / "out.h5ad", model, path, **options), path, batch, model)
+    assert not list(tmp_path.glob("*.part*"))
+
+
+@pytest.mark.parametrize("name", ["10x h5, version 3", "10x mtx, any order", "zarr zip, folder inside"])
+def test_writes_a_zarr_store_of_any_format(name, batch, model, tmp_path):
+    path = FORMATS[name](tmp_path, batch)
+    check_result(apply_to(tmp_path / "out.zarr", model, path), path, batch, model)
+    assert not list(tmp_path.glob("*.part*"))
+
+
+def apply_to(out, model, path, **options) -> anndata.AnnData:
+    apply_file(model, path, out, **options)
+    return anndata.read_h5ad(out) if out.suffix == ".h5ad" else anndata.read_zarr(out)
+
+
+def check_result(result, path, batch, model) -> None:
+    quality = model.assess(batch.X, batch.genes)
+    assert [int(cluster) for cluster in result.obs["scinn_cluster"]] == quality.cluster.tolist()
+    for name in ("confidence", "drift"):
+        np.testing.assert_array_equal(result.obs[f"scinn_{name}"], getattr(quality, name))
+    np.testing.assert_array_equal(result.obsm["scinn_cluster_probability"], quality.cluster_probability)
+    np.testing.assert_array_equal(result.obsm["X_scinn"], quality.embedding)
+    assert (list(result.obs_names), list(result.var_names)) == (batch.cells, batch.genes)
+    np.testing.assert_array_equal(dense(result.X), batch.X)
+    assert result.layers["scinn"].dtype == np.float32
+    np.testing.assert_array_equal(result.layers["scinn"], model.impute(batch.X, batch.genes))
+    assert result.uns["scinn"]["model"]["sha256"] == model.sha256
+    if path.suffix not in {".csv", ".gz"}:
+        assert list(result.var["gene_ids"]) == batch.ids
+
+
+@pytest.mark.parametrize("name", ["zarr 2, dense", "10x mtx, any order", "loom", "csv"])
+@pytest.mark.parametrize("batch_size", [1, 47])
+def test_does_not_depend_on_the_batch_size(name, batch_size, batch, model, tmp_path):
+    path = FORMATS[name](tmp_path, batch)
+    apply_file(model, path, tmp_path / "out.h5ad", batch_size=batch_size)
+    result = anndata.read_h5ad(tmp_path / "out.h5ad").layers["scinn"]
+    np.testing.assert_array_equal(result, model.impute(batch.X, batch.genes))
+
+
+@pytest.mark.parametrize(("name", "suffix"), [("csv", "h5ad"), ("csv", "zarr"), ("zarr", "h5ad"), ("zarr", "zarr")])
+def test_the_same_input_gives_the_same_bytes(name, suffix, batch, model, tmp_path):
+    path = tmp_path / "new.zarr"
+    if name == "zarr":
+        rich_adata(batch).write_zarr(path)
+    else:
+        path = FORMATS[name](tmp_path, batch)
+    made = []
+    for number in (1, 2):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        apply_file(model, path, folder / f"out.{suffix}")
+        made.append(contents(folder))
+    assert made[0] == made[1]
+
+
+def rich_adata(batch):
+    adata = batch.adata()
+    adata.obs["label"] = np.resize(["a", "b"], adata.n_obs)
+    adata.obs["label"] = adata.obs["label"].astype("category")
+    adata.obsm["X_pca"] = np.random.default_rng(0).normal(size=(adata.n_obs, 2))
+    adata.obsp["near"] = sparse.eye_array(adata.n_obs, format="csr")
+    adata.layers["spliced"] = sparse.csc_matrix(batch.X * 2)
+    adata.layers["dense"] = batch.X * 3
+    adata.uns["palette"] = {"a": "red", "numbers": np.arange(3)}
+    adata.raw = adata
+    return adata
+
+
+def check_rich(result, batch) -> None:
+    assert list(result.obs["label"].cat.categories) == ["a", "b"]
+    assert result.obsm["X_pca"].shape == (len(batch.cells), 2)
+    assert result.obsp["near"].nnz == len(batch.cells)
+    np.testing.assert_array_equal(dense(result.layers["spliced"]), batch.X * 2)
+    np.testing.assert_array_equal(result.layers["dense"], batch.X * 3)
+    assert result.uns["palette"]["a"] == "red"
+    np.testing.assert_array_equal(dense(result.raw.X), batch.X)
+    assert list(result.raw.var["gene_ids"]) == batch.ids
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "zarr_format"),
+    [("h5ad", "h5ad", 2), ("h5ad", "zarr", 2), ("zarr", "h5ad", 2), ("zarr", "h5ad", 3), ("zarr", "zarr", 3)],
+)
+def test_keeps_everything_between_h5ad_and_zarr(batch, model, tmp_path, source, target, zarr_format):
+    path, out = tmp_path / f"new.{source}", tmp_path / f"out.{target}"
+    with anndata.settings.override(zarr_write_format=zarr_format):
+        getattr(rich_adata(batch), f"write_{source}")(path)
+    apply_file(model, path, out, layer="spliced")
+    result = anndata.read_h5ad(out) if target == "h5ad" else anndata.read_zarr(out)
+    check_rich(result, batch)
+    np.testing.assert_array_equal(result.layers["scinn"], model.impute(batch.X * 2, batch.genes))
+
+
+@pytest.mark.parametrize(("zarr_format", "consolidated"), [(2, True), (2, False), (3, True)])
+def test_a_zarr_store_is_copied_file_by_file(batch, model, tmp_path, zarr_format, consolidated):
+    with anndata.settings.override(zarr_write_format=zarr_format):
+        rich_adata(batch).write_zarr(tmp_path / "new.zarr")
+    changed = {".zmetadata", "obs/.zattrs"} if zarr_format == 2 else {"zarr.json", "obs/zarr.json"}
+    if not consolidated:
+        (tmp_path / "new.zarr" / ".zmetadata").unlink()
+    before = contents(tmp_path / "new.zarr")
+    apply_file(model, tmp_path / "new.zarr", tmp_path / "out.zarr")
+    assert contents(tmp_path / "new.zarr") == before
+    after = contents(tmp_path / "out.zarr")
+    assert {name for name in before if before[name] != after.get(name)} <= changed
+    assert {name.split("/")[0] for name in after.keys() - before.keys()} <= {"layers", "uns", "obs", "obsm"}
+    assert "scinn" in zarr.open_group(tmp_path / "out.zarr", mode="r")["layers"]  # listed, where there is a list
+    assert (".zmetadata" in after) == (".zmetadata" in before)
+
+
+@pytest.mark.parametrize("name", ["10x h5, version 3", "10x mtx, any order", "zarr 2, dense"])
+def test_the_genes_can_be_named_by_another_column(name, batch, model, tmp_path):
+    path = FORMATS[name](tmp_path, batch)
+    result = apply_to(tmp_path / "out.h5ad", model, path, gene_column="gene_ids")
+    assert list(result.var_names) == batch.genes
+    assert result.uns["scinn"]["genes"]["compared_by"] == "Ensembl ids"
+    np.testing.assert_array_equal(result.layers["scinn"], model.impute(batch.X, batch.genes))
+    with pytest.raises(ScinnError, match=r"there is no var column 'nothing'. Columns of names: .*gene_ids"):
+        apply_file(model, path, tmp_path / "other.h5ad", gene_column="nothing")
+
+
+@pytest.mark.parametrize("output", ["out.zarr", "out.h5ad"])
+def test_a_place_for_the_cells_that_is_taken_is_refused(output, batch, model, tmp_path):
+    adata = rich_adata(batch)
+    adata.obs["scinn_drift"] = 1.0
+    adata.write_zarr(tmp_path / "new.zarr")
+    with pytest.raises(ScinnError, match="has obs/scinn_drift already"):
+        apply_file(model, tmp_path / "new.zarr", tmp_path / output)
+    apply_file(model, tmp_path / "new.zarr", tmp_path / output, quality=False)
+
+
+def test_the_layer_of_a_store_is_chunked_by_rows(batch, model, tmp_path, monkeypatch):
+    monkeypatch.setattr("scinn_infer.outputs.transfer.CHUNK_VALUES", 32 * 60)
+    path = zarr_store(sparse.csr_matrix, 2)(tmp_path, batch)
+    apply_file(model, path, tmp_path / "out.zarr")
+    assert zarr.open_group(tmp_path / "out.zarr", mode="r")["layers/scinn"].chunks == (32, 60)
+    result = anndata.read_zarr(tmp_path / "out.zarr").layers["scinn"]
+    np.testing.assert_array_equal(result, model.impute(batch.X, batch.genes))
+
+
+# ---- whole or not there
+
+
+@pytest.mark.parametrize("name", ["csv", "zarr 2, csr"])
+@pytest.mark.parametrize("suffix", ["h5ad", "zarr"])
+def test_a_run_that_fails_leaves_nothing(name, suffix, batch, model, tmp_path, monkeypatch):
+    batch.X[100, 3] = np.nan  # found only once the others are imputed
+    path = FORMATS[name](tmp_path, batch)
+    monkeypatch.setattr("scinn_infer.apply.check_sample", lambda sample, batch: list(sample) and False)
+    before = contents(tmp_path)
+    with pytest.raises(ScinnError, match=r"cell 101 .*GENE4: the value is missing"):
+        apply_file(model, path, tmp_path / f"out.{suffix}")
+    assert contents(tmp_path) == before
+    assert not (tmp_path / f"out.{suffix}").exists()
+
+
+def test_overwrites_a_store_only_when_asked(batch, model, tmp_path):
+    path, out = table()(tmp_path, batch), tmp_path / "out.zarr"
+    apply_file(model, path, out, key_added="first")
+    before = contents(out)
+    with pytest.raises(ScinnError, match="exists already"):
+        apply_file(model, path, out)
+    assert contents(out) == before
+    apply_file(model, path, out, overwrite=True)
+    assert set(anndata.read_zarr(out).layers) == {"scinn"}
+    assert [entry.name for entry in tmp_path.iterdir() if ".old" in entry.name or ".part" in entry.name] == []
+
+
+def test_does_not_replace_a_folder_that_is_no_store(batch, model, tmp_path):
+    path, out = table()(tmp_path, batch), tmp_path / "out.zarr"
+    out.mkdir()
+    (out / "thesis.txt").write_text("four years")
+    with pytest.raises(ScinnError, match="is no zarr store, so it is not replaced"):
+        apply_file(model, path, out, overwrite=True)
+    assert (out / "thesis.txt").read_text() == "four years"
+
+
+def test_never_writes_to_the_input(batch, model, tmp_path):
+    store = zarr_store(sparse.csr_matrix, 2)(tmp_path, batch)
+    folder = mtx(2, compress=False)(tmp_path, batch)
+    before = contents(tmp_path)
+    for path, out in {store: store, folder: folder / "matrix.mtx"}.items():
+        with pytest.raises(ScinnError, match="never written to"):
+            apply_file(model, path, out, overwrite=True)
+    with pytest.raises(ScinnError, match="within"):
+        apply_file(model, store, store / "inside.zarr", overwrite=True)
+    assert contents(tmp_path) == before
+
+
+def test_refuses_a_key_that_a_store_has(batch, model, tmp_path):
+    path = zarr_store(sparse.csr_matrix, 2)(tmp_path, batch)
+    apply_file(model, path, tmp_path / "once.zarr")
+    for out in ("twice.zarr", "twice.h5ad"):
+        with pytest.raises(ScinnError, match=r"has layers/scinn already"):
+            apply_file(model, tmp_path / "once.zarr", tmp_path / out)
+    with pytest.raises(ScinnError, match="no name for a layer"):
+        apply_file(model, tmp_path / "once.zarr", tmp_path / "other.zarr", key_added="a/b")
+
+
+@pytest.mark.parametrize("suffix", ["h5ad", "zarr"])
+def test_needs_room(batch, model, tmp_path, monkeypatch, suffix):
+    path = tenx_3(tmp_path, batch)
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: type("usage", (), {"free": 10})())
+    with pytest.raises(ScinnError, match=r"needs .* Make room"):
+        apply_file(model, path, tmp_path / f"out.{suffix}")
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["new.h5"]
+
+
+def test_a_zip_that_would_unpack_elsewhere_stays_inside(batch, model, tmp_path):
+    path = zarr_zip(tmp_path, batch)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("../../escaped", "x")
+    (tmp_path / "deep" / "er").mkdir(parents=True)
+    apply_file(model, path, tmp_path / "deep" / "er" / "out.zarr")
+    assert not [file for file in tmp_path.rglob("escaped") if "out.zarr" not in file.parts]
+
+
+# ---- the commands
+
+
+def run(capfd, *arguments: object) -> tuple[int, str, str]:
+    code = main_for(group, "scinn-infer", [str(argument) for argument in arguments])
+    return code, *capfd.readouterr()
+
+
+def test_the_commands_read_any_format(written, capfd):
+    path, options = written
+    code, printed, said = run(capfd, "check", TINY, path, *(["--transpose"] if options else []))
+    assert (code, said) == (0, "")
+    assert "Verdict: fits." in printed
+
+
+def test_the_command_writes_what_it_says(batch, tmp_path, capfd):
+    path, out = table(transpose=True)(tmp_path, batch), tmp_path / "out.zarr"
+    code, _, said = run(capfd, "apply", TINY, path, "--transpose", "-o", out)
+    assert code == 0
+    assert said.splitlines()[-1].startswith(f"Wrote {out}: the imputed values are in layers['scinn']")
+    assert "scinn" in anndata.read_zarr(out).layers
+
+
+@pytest.mark.parametrize(
+    ("write", "how"),
+    [
+        (mtx(2, compress=False), "is a list of entries"),
+        (table(), "is text"),
+        (zarr_store(sparse.csc_matrix, 2), "is stored by columns (CSC)"),
+    ],
+)
+def test_says_that_a_pass_comes_first(write, how, batch, model, tmp_path):
+    said = []
+    apply_file(model, write(tmp_path, batch), tmp_path / "out.h5ad", say=said.append)
+    assert [sentence for sentence in said if "temporary file first" in sentence]
+    assert how in " ".join(said)
+
+
+def test_says_what_else_a_file_holds(batch, model, tmp_path):
+    types = ["Gene Expression"] * 55 + ["Antibody Capture"] * 5
+    for path in (tenx_3(tmp_path, batch, types), mtx(3, compress=True, types=types)(tmp_path, batch)):
+        said = []
+        apply_file(model, path, tmp_path / "out.h5ad", say=said.append, overwrite=True)
+        assert "other features besides 55 genes: 5 of Antibody Capture. They are left out." in said[0]
+        result = anndata.read_h5ad(tmp_path / "out.h5ad")
+        np.testing.assert_array_equal(dense(result.X), batch.X[:, :55])
+        np.testing.assert_array_equal(result.layers["scinn"], model.impute(batch.X[:, :55], batch.genes[:55]))
+
+
+def test_the_commands_start_without_the_packages_for_files():
+    code = (
+        "import sys, scinn_infer.inputs, scinn_infer.outputs, scinn_infer.cli;"
+        "sys.exit(', '.join({'h5py', 'anndata', 'zarr', 'pandas', 'torch'} & set(sys.modules)) or None)"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stderr) == (0, "")
+
+
+def test_text_can_be_checked_without_packages_for_files(batch, tmp_path):
+    path = mtx(3, compress=True)(tmp_path, batch)
+    code = (
+        "import sys; sys.modules.update(dict.fromkeys(['h5py', 'anndata', 'zarr', 'pandas']));"
+        "from scinn_infer.cli import main; sys.exit(main())"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code, "check", str(TINY), str(path)], capture_output=True, text=True, check=False
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
+
+
+def test_a_reference_can_be_in_any_format(written, batch):
+    from scinn_train.reading import read_reference
+
+    path, options = written
+    read = read_reference(path, **options)
+    np.testing.assert_array_equal(read.X.toarray(), batch.X)
+    assert (read.genes, read.cells) == (batch.genes, batch.cells)
+    assert read.gene_ids == (None if path.suffix in {".csv", ".gz"} else batch.ids)
+
+
+def test_a_layer_of_a_loom_file(batch, model, tmp_path):
+    path = loom((32, 32))(tmp_path, batch)
+    apply_file(model, path, tmp_path / "out.h5ad", layer="spliced")
+    result = anndata.read_h5ad(tmp_path / "out.h5ad")
+    np.testing.assert_array_equal(result.layers["scinn"], model.impute(batch.X, batch.genes))
+    assert result.uns["scinn"]["source"] == "layers/spliced"
+
+
+def test_an_h5ad_is_read_as_before(batch, tmp_path):
+    X, genes, cells, columns = read_all(h5ad(tmp_path, make_batch()))
+    np.testing.assert_array_equal(X, batch.X)
+    assert (genes, cells, columns) == (batch.genes, batch.cells, {"gene_ids": batch.ids})
