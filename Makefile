@@ -28,7 +28,7 @@ demo: $(VENV)/installed  ## Train on a simulated tissue, apply the file to a bat
 	$(BIN)/scinn-train demo -o $(OUT)
 
 test: $(VENV)/installed  ## The whole test suite
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 lint: $(VENV)/installed  ## Format, lint and types
 	$(BIN)/ruff format --check .

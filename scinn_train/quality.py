@@ -91,7 +91,7 @@ def recover(
         "gene_mean_correlation": _correlation(mean[0], values),
         "masked_deviance_explained": _rounded(float(1 - expectation[1].sum() / mean[1].sum())),
     }
-    step = -(-len(values) // _KEPT_ENTRIES)
+    step = max(1, -(-len(values) // _KEPT_ENTRIES))
     kept = [entries[::step].cpu().numpy().copy() for entries in (values, expectation[0], mean[0])]
     return Recovery(kept[0], kept[1], kept[2], scores)
 

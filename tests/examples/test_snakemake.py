@@ -57,7 +57,7 @@ def test_every_batch_is_imputed_and_one_that_is_refused_fails_the_pipeline(folde
         "mouse.log",
     }
     assert "Verdict: fits." in (imputed / "one.log").read_text()
-    assert "warning: The median depth is" in (imputed / "a second.log").read_text()
+    assert "most likely it is of another depth or unit" in (imputed / "a second.log").read_text()
     assert "refused: " in (imputed / "mouse.log").read_text()
     assert "differ from the model's only in upper and lower case" in (imputed / "mouse.log").read_text()
     assert "scinn-infer: error" not in (imputed / "mouse.log").read_text()  # apply was not even begun

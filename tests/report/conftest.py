@@ -32,7 +32,7 @@ class Opened:
     complaints: list[str] = field(default_factory=list)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # open longer, it would be in the way of other tests that open one
 def chromium() -> Iterator[object]:
     """A browser: the one that SCINN_TEST_BROWSER names, or one that is installed.
 
@@ -52,7 +52,7 @@ def chromium() -> Iterator[object]:
         browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def open_page(chromium) -> Callable[..., Opened]:
     """Open a page, and listen for whatever it must not do: errors, dialogs, requests."""
 
