@@ -51,7 +51,14 @@ TISSUES = {
 """What the models are trained on: a dataset less the cells that are held out. The score and its thresholds were chosen
 on the first, except that the donors of baron_h123_1000g were looked at as well, to know what is ordinary."""
 
-OTHERS = ("klein_1000x900", "saver_downsample_zeisel", "romanov_neurons845", "mouse_bladder_2100", "baron_human1")
+OTHERS = (
+    "klein_1000x900",
+    "saver_downsample_zeisel",
+    "romanov_neurons845",
+    "mouse_bladder_2100",
+    "baron_human1",
+    "scmix_5cl_celseq2",
+)
 SIZES = (10, 20, 100, 500)
 REPEATS = 200
 SEEDS = 3
