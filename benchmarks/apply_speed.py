@@ -110,7 +110,7 @@ def bare_call(content: bytes, threads: int) -> Callable[[Array], Array]:
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     only_this = onnxruntime.RunOptions()
-    only_this.only_execute_path_to_fetches = True  # without it the quality network would run as well
+    only_this.only_execute_path_to_fetches = True  # which builds for inference ignore: the quality network runs too
     return lambda block: session.run([OUTPUT_IMPUTED], {INPUT_EXPRESSION: block}, only_this)[0]
 
 

@@ -27,7 +27,7 @@ def gene_names(genes: int) -> list[str]:
     return [f"GENE{number:05d}" for number in range(1, genes + 1)]
 
 
-def random_model(genes: int) -> bytes:
+def random_model(genes: int, *, capture_efficiency: float | None = None) -> bytes:
     """Return a model file for counts, with the real graph in the real widths and random weights."""
     from scinn_infer.contract import ModelInfo, Spread, TrainingData
     from scinn_train.graph import NetworkWeights, build
@@ -59,6 +59,7 @@ def random_model(genes: int) -> bytes:
         embedding_bias=bias(EMBEDDING),
         cluster_weight=weight(EMBEDDING, CLUSTERS),
         cluster_bias=bias(CLUSTERS),
+        capture_efficiency=capture_efficiency,
     )
     spread = Spread(1.0, 1.0, 1.0, 1.0, 1.0)
     info = ModelInfo(
@@ -73,6 +74,7 @@ def random_model(genes: int) -> bytes:
             genes_per_cell=spread,
             gene_mean=tuple(mean.round(6).tolist()),
         ),
+        capture_efficiency=capture_efficiency,
         tissue="none (random weights)",
     )
     content: bytes = build(weights, info).SerializeToString(deterministic=True)

@@ -5,32 +5,39 @@ from __future__ import annotations
 import warnings
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from scinn_infer.anndata import provenance
 from scinn_infer.batch import check_sample, open_batch
 from scinn_infer.cell_quality import Places, QualityRecorder
-from scinn_infer.columns import result_dtype
 from scinn_infer.drift import find_doubt
-from scinn_infer.errors import ScinnWarning
+from scinn_infer.errors import ScinnError, ScinnWarning
 from scinn_infer.genes import REFUSE
 from scinn_infer.h5ad_cells import CellColumns
 from scinn_infer.inputs.matrix import preparation
 from scinn_infer.inputs.opening import open_matrix
 from scinn_infer.inputs.recognise import files_of
 from scinn_infer.labels import read_labels
-from scinn_infer.outputs import check_key, check_place, read_quality, write_result
+from scinn_infer.outputs import check_key, check_place, read_quality, result_bytes, write_result
+from scinn_infer.outputs.extent import Extent
 from scinn_infer.policies import KEEP, find_policy
 from scinn_infer.progress import busy, track
 from scinn_infer.report.apply_watch import ApplyWatch
 from scinn_infer.report.hearing import hear_warnings
 from scinn_infer.report.writing import write_apply_page
+from scinn_infer.selection import WHOLE, Selection
 from scinn_infer.stream import BLOCK
+from scinn_infer.wholefile import check_space
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    import numpy.typing as npt
+
+    from scinn_infer.batch import Batch
     from scinn_infer.genes import GeneMatch
     from scinn_infer.inputs.matrix import ExpressionMatrix
     from scinn_infer.model import Model
@@ -38,6 +45,12 @@ if TYPE_CHECKING:
 
 CELLS_READ = 4 * BLOCK
 """Cells that are read together if not stated otherwise: each access to a file has its cost."""
+
+LARGE = 10**9
+"""Bytes of an output from which on its size is told before the work begins."""
+
+SPARE = 1.1
+"""What a sparse layer is allowed for, over what a sample of cells tells."""
 
 
 def apply_file(
@@ -52,6 +65,10 @@ def apply_file(
     duplicates: str = REFUSE,
     key_added: str = "scinn",
     quality: bool = True,
+    only: Sequence[str] | None = None,
+    write_matrix: bool = True,
+    min_value: float = 0,
+    dtype: str | None = None,
     batch_size: int | None = None,
     overwrite: bool = False,
     report: ReportRequest | None = None,
@@ -62,10 +79,10 @@ def apply_file(
 
     Every format that :func:`scinn_infer.inputs.open_matrix` tells is read.
 
-    The layer is in the input's unit and order and at each cell's own depth; dense, float64 where the input is and
-    float32 otherwise. Everything else in the file is kept as it is, and ``uns[key_added]`` says how the layer was made.
-    Of an input that is neither an ``.h5ad`` file nor a zarr store, the matrix becomes ``X`` (CSR), and what it says of
-    the genes ``var``. The output appears when it is whole.
+    The layer is in the input's unit and order and at each cell's own depth; unless asked for otherwise dense, float64
+    where the input is and float32 elsewhere. Everything else in the file is kept as it is, and ``uns[key_added]`` says
+    how the layer was made. Of an input that is neither an ``.h5ad`` file nor a zarr store, the matrix becomes ``X``
+    (CSR), and what it says of the genes ``var``. The output appears when it is whole.
 
     Parameters
     ----------
@@ -95,6 +112,17 @@ def apply_file(
         Whether the quality of the cells (:class:`scinn_infer.cell_quality.CellQuality`) is written as well:
         ``obs["KEY_cluster"]``, ``obs["KEY_confidence"]``, ``obs["KEY_drift"]``, ``obsm["KEY_cluster_probability"]`` and
         ``obsm["X_KEY"]``, with ``key_added`` for KEY; none of which the file must have yet.
+    only
+        Names of the genes that are wanted, whether the model knows them or not; all if not given. The output has these
+        alone, in that order, in all that has the shape of ``X``. Without ``quality`` no others are computed either.
+    write_matrix
+        Whether there is a layer at all; without it the quality is all that is added.
+    min_value
+        Filled values below this, in the model's unit, stay zero, and the layer is stored sparse (CSR) and compressed.
+        What was observed stays.
+    dtype
+        Precision of the layer, ``"float16"``, ``"float32"`` or ``"float64"``. Under ``"keep"``, a batch is refused of
+        which an observed value would change.
     batch_size
         Number of cells to read at a time; it does not change the result.
     overwrite
@@ -119,6 +147,8 @@ def apply_file(
         in the model's genes (they stay as they are); if the cells do not look like the tissue that the model knows.
     """
     find_policy(policy)  # refused before anything is read
+    selection = Selection(only=None if only is None else tuple(only), min_value=min_value, dtype=dtype)
+    _check_settings(selection, write_matrix=write_matrix, quality=quality, report=report)
     path, output = Path(path), Path(output)
     inputs = [*files_of(path), *([model.path] if model.path else [])]
     check_place(output, overwrite=overwrite, keep=inputs)
@@ -130,7 +160,7 @@ def apply_file(
     with opened as matrix, hear_warnings() as warned:
         check_key(path, key_added, quality=quality)
         labels = (report.labels, read_labels(path, report.labels)) if report and report.labels else None
-        shape, dtype = matrix.shape, result_dtype(matrix.dtype)
+        cells = matrix.shape[0]
         batch = open_batch(
             model.info,
             matrix.genes,
@@ -139,25 +169,37 @@ def apply_file(
             duplicates=duplicates,
             table=matrix.gene_table,
         )
-        watch = ApplyWatch(model, batch, cells=shape[0], policy=policy, genes=report.genes) if report else None
+        watch = ApplyWatch(model, batch, cells=cells, policy=policy, genes=report.genes) if report else None
         if say:
             for sentence in _findings(matrix, batch.match):
                 say(sentence)
         with busy("looking at some cells", enabled=progress):  # of a matrix stored by columns, this re-orders all
             batch = replace(batch, unit_checked=check_sample(matrix.sample(), batch))
+        extent = _extent(model, matrix, batch, selection, policy=policy, write_matrix=write_matrix)
         recorder = QualityRecorder(model.info) if quality else None
         columns = CellColumns(key_added, model.info, model.embedding_width) if quality else None
+        needs = result_bytes(output, matrix, extent, columns)
+        check_space(output.resolve().parent, needs, purpose=f"writing {output}")
+        if say and needs > LARGE:
+            say(_size_sentence(output, needs))
         chunks = matrix.chunks(batch_size or CELLS_READ)
-        blocks = model.stream(watch.see_before(chunks) if watch else chunks, batch, policy=policy, recorder=recorder)
+        if extent.matrix:
+            rows = watch.see_before(chunks) if watch else chunks
+            blocks = model.stream(rows, batch, policy=policy, recorder=recorder, selection=selection)
+        else:
+            assert recorder is not None  # or there would be nothing to write
+            blocks = _without_values(model.record_blocks(chunks, batch, recorder))
         values = track(
             (block for _, block in (watch.see_after(blocks) if watch else blocks)),
             description="imputing",
-            total=shape[0],
+            total=cells,
             size=len,
             enabled=progress,
         )
         place = "X" if layer is None else f"layers/{layer}"
         record = provenance(model, batch.match, policy=policy, place=place, names_from=matrix.gene_table.origin)
+        if selection != WHOLE or not write_matrix:
+            record["selection"] = _selected(selection, write_matrix=write_matrix)
         if quality:
             record["cell_quality"] = Places.under(key_added).record(model.info)
         write_result(
@@ -165,7 +207,7 @@ def apply_file(
             matrix,
             values,
             key=key_added,
-            dtype=dtype,
+            extent=extent,
             provenance=record,
             columns=columns,
             recorder=recorder,
@@ -187,6 +229,69 @@ def apply_file(
                 quality=read_quality(output, key_added) if quality else None,
                 warned=warned,
             )
+
+
+def _check_settings(selection: Selection, *, write_matrix: bool, quality: bool, report: ReportRequest | None) -> None:
+    """Refuse settings that contradict each other."""
+    problem = ""
+    if not write_matrix and not quality:
+        problem = (
+            "with neither the matrix nor the quality of the cells there is nothing to write. Leave out one of both"
+        )
+    elif not write_matrix and selection != WHOLE:
+        problem = "without the matrix there is nothing that genes, a least value or a precision could be chosen for"
+    elif report and (selection.only is not None or not write_matrix):
+        problem = "a report shows all genes of the result. Ask for it without a choice of genes, and with the matrix"
+    elif selection.min_value and selection.dtype == "float16":
+        problem = "a layer of which small values are left out is sparse, and of float16 there are no sparse matrices"
+    if problem:
+        msg = f"these settings do not go together: {problem}."
+        raise ScinnError(msg)
+
+
+def _extent(
+    model: Model, matrix: ExpressionMatrix, batch: Batch, selection: Selection, *, policy: str, write_matrix: bool
+) -> Extent:
+    """Return what is to be written; how dense a sparse layer will be is seen from some cells."""
+    genes = selection.columns(batch.genes, source=batch.source)
+    sparse = selection.min_value > 0
+    density = 1.0
+    if sparse:
+        sample = (rows for _, rows in matrix.sample())
+        blocks = model.stream(sample, replace(batch, first_cell=0), policy=policy, selection=selection)
+        shares = [np.count_nonzero(block) / max(block.size, 1) for _, block in blocks]
+        density = min(SPARE * float(np.mean(shares)), 1)
+    return Extent(
+        shape=(matrix.shape[0], matrix.shape[1] if genes is None else genes.size),
+        dtype=selection.result_dtype(matrix.dtype),
+        matrix=write_matrix,
+        sparse=sparse,
+        genes=genes,
+        density=density,
+    )
+
+
+def _without_values(blocks: Iterable[int]) -> Iterator[tuple[int, npt.NDArray[np.floating[Any]]]]:
+    """Yield blocks without columns, one for each number of cells."""
+    start = 0
+    for cells in blocks:
+        yield start, np.empty((cells, 0), dtype=np.float32)
+        start += cells
+
+
+def _selected(selection: Selection, *, write_matrix: bool) -> dict[str, Any]:
+    """Return what was chosen of the result, for the record in ``uns``."""
+    chosen = {"matrix": write_matrix, "min_value": selection.min_value, "dtype": selection.dtype or ""}
+    return chosen | {"genes": "all" if selection.only is None else "those in var"}
+
+
+def _size_sentence(output: Path, needs: int) -> str:
+    from rich.filesize import decimal
+
+    return (
+        f"Writing {output} takes up to {decimal(needs)}. Less is written of some genes (--genes), without small values "
+        "(--min-value) or without the matrix (--no-matrix)."
+    )
 
 
 def _findings(matrix: ExpressionMatrix, match: GeneMatch) -> Iterator[str]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from scinn_infer.cell_reference import CellReference
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 """The format that this version writes, and the newest that it reads."""
 
 OPSET = 17
@@ -27,13 +27,27 @@ IR_VERSION = 8
 
 INPUT_EXPRESSION = "expression"
 INPUT_MEASURED = "measured"
+INPUT_COLUMNS = "columns"
 OUTPUT_IMPUTED = "imputed"
 OUTPUT_EXPECTED = "expected"
 OUTPUT_DENOISED = "denoised"
 OUTPUT_CLUSTER_PROBABILITY = "cluster_probability"
 OUTPUT_EMBEDDING = "embedding"
-OUTPUTS = (OUTPUT_IMPUTED, OUTPUT_EXPECTED, OUTPUT_DENOISED, OUTPUT_CLUSTER_PROBABILITY, OUTPUT_EMBEDDING)
-"""Those of the newest format; ``denoised`` came with format 2."""
+OUTPUT_IMPUTED_COLUMNS = "imputed_columns"
+OUTPUT_DENOISED_COLUMNS = "denoised_columns"
+COLUMN_OUTPUTS = {OUTPUT_IMPUTED: OUTPUT_IMPUTED_COLUMNS, OUTPUT_DENOISED: OUTPUT_DENOISED_COLUMNS}
+"""The outputs of which some columns can be had by themselves, and what these are called."""
+
+OUTPUTS = (
+    OUTPUT_IMPUTED,
+    OUTPUT_EXPECTED,
+    OUTPUT_DENOISED,
+    OUTPUT_CLUSTER_PROBABILITY,
+    OUTPUT_EMBEDDING,
+    OUTPUT_IMPUTED_COLUMNS,
+    OUTPUT_DENOISED_COLUMNS,
+)
+"""Those of the newest format; ``denoised`` came with format 2, and the two of single columns with format 3."""
 
 UNITS = ("counts", "tpm", "fpkm")
 """Units of expression: raw counts (UMI or reads), transcripts per million, fragments per kilobase per million."""

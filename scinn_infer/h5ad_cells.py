@@ -78,6 +78,15 @@ class CellColumns:
             file.write(stored.data)
         self._written += len(quality)
 
+    def write_open(self, file: h5py.File, quality: CellQuality) -> None:
+        """Write the next cells into the file, which is open with HDF5."""
+        places = Places.under(self.key)
+        for name, values in quality.columns().items():
+            element = file["obs"][places.obs[name]] if name in places.obs else file["obsm"][places.obsm[name]]
+            array = element["codes"] if name == "cluster" else element
+            array[self._written : self._written + len(quality)] = values
+        self._written += len(quality)
+
 
 def quality_in(root: Any, key: str) -> CellQuality:
     """Return what was written of the cells, but for what is wide: probabilities and embedding have no columns."""

@@ -56,10 +56,9 @@ def check_free(root: Any, path: str | os.PathLike[str], key: str) -> None:
             raise ScinnError(msg)
 
 
-def bytes_needed(path: Path, shape: tuple[int, int], dtype: np.dtype[Any], columns: CellColumns | None = None) -> int:
-    """Return how large the copy with its new layer (cells × genes) and columns will be at most, in bytes."""
-    per_cell = shape[1] * dtype.itemsize + (columns.bytes_per_cell if columns else 0)
-    return path.stat().st_size + shape[0] * per_cell + ROOM_FOR_NAMES
+def bytes_needed(path: Path, cells: int, layer_bytes: int, columns: CellColumns | None = None) -> int:
+    """Return how large the copy with its new layer and columns will be at most, in bytes."""
+    return path.stat().st_size + layer_bytes + cells * (columns.bytes_per_cell if columns else 0) + ROOM_FOR_NAMES
 
 
 def write_with_layer(
@@ -96,7 +95,7 @@ def write_with_layer(
         Where the quality of the cells goes, and what is told it while the blocks are made; None leaves it out.
     """
     shutil.copyfile(source, path)
-    _reserve(path, bytes_needed(source, shape, dtype, columns))
+    _reserve(path, bytes_needed(source, shape[0], shape[0] * shape[1] * dtype.itemsize, columns))
     offset = _lay_out(path, key, shape, dtype, provenance, columns)
     stored = dtype.newbyteorder("<")
     # Straight into the file: when a disk is full, HDF5 keeps what it could not write, and crashes with it at exit.

@@ -11,8 +11,10 @@ import numpy as np
 
 from scinn_infer.batch import as_rows, check_sample, open_batch, sample_rows
 from scinn_infer.cell_quality import QUALITY_OUTPUTS, QualityRecorder
-from scinn_infer.columns import GeneColumns, result_dtype
+from scinn_infer.columns import GeneColumns
 from scinn_infer.contract import (
+    COLUMN_OUTPUTS,
+    INPUT_COLUMNS,
     INPUT_EXPRESSION,
     INPUT_MEASURED,
     OUTPUT_DENOISED,
@@ -21,10 +23,11 @@ from scinn_infer.contract import (
     OUTPUT_IMPUTED,
 )
 from scinn_infer.errors import ScinnError
-from scinn_infer.formats import outputs_of
+from scinn_infer.formats import outputs_of, takes_columns
 from scinn_infer.genes import REFUSE, GeneMatch, match_genes
 from scinn_infer.onnxfile import MAXIMUM_BYTES, check_onnx
 from scinn_infer.policies import KEEP, find_policy
+from scinn_infer.selection import WHOLE, SelectedColumns, Selection
 from scinn_infer.session import DEFAULT_PROVIDERS, Session, check_providers
 from scinn_infer.store import resolve
 from scinn_infer.stream import BLOCK, expression_blocks, impute_stream
@@ -170,6 +173,9 @@ class Model:
         cell_names: Sequence[str] | None = None,
         unit_checked: bool = False,
         recorder: QualityRecorder | None = None,
+        only: Sequence[str] | None = None,
+        min_value: float = 0,
+        dtype: str | None = None,
     ) -> npt.NDArray[np.floating[Any]]:
         """Impute a batch: fill its zeros, or denoise all of it.
 
@@ -205,19 +211,27 @@ class Model:
             (fractions, and no large value), as corrected counts of few genes may.
         recorder
             Is told the quality of each cell (:class:`scinn_infer.cell_quality.QualityRecorder`).
+        only
+            Names of the genes that are wanted; all if not given. The result has these columns alone, in that order, and
+            they are all that is computed; of model files before format 3 the whole is, and the columns are taken from
+            it. A name that several columns have means them all. With a ``recorder`` the whole is needed too.
+        min_value
+            Filled values below this, in the model's unit, stay zero. Where X is not zero the result is as without it.
+        dtype
+            Precision of the result: ``"float16"``, ``"float32"`` or ``"float64"``; float64 where X is and float32
+            otherwise if not given. Under ``"keep"``, observed values must survive it.
 
         Returns
         -------
         numpy.ndarray
-            The result (cells × genes), finite and nowhere negative, dense, in the caller's order; float64 where X is,
-            float32 otherwise.
+            The result (cells × genes), finite and nowhere negative, dense, in the caller's order, or that of ``only``.
 
         Raises
         ------
         ScinnError
             If X is no such matrix, is empty, holds values that are negative, missing, infinite or (in an integer type)
-            above 2²⁴, looks log-transformed, has too few of the model's genes or (unless summed) one of them twice, or
-            holds nothing but zeros in them.
+            above 2²⁴, looks log-transformed, has too few of the model's genes or (unless summed) one of them twice,
+            holds nothing but zeros in them, or lacks a gene of ``only``; if ``dtype`` would change an observed value.
 
         Warns
         -----
@@ -246,10 +260,16 @@ class Model:
             cell_names=cell_names,
             unit_checked=unit_checked,
             recorder=recorder,
+            only=only,
+            min_value=min_value,
+            dtype=dtype,
         )
-        result = np.empty(X.shape, dtype=result_dtype(X.dtype))
+        result: npt.NDArray[np.floating[Any]] | None = None
         for start, block in blocks:
+            if result is None:
+                result = np.empty((X.shape[0], block.shape[1]), dtype=block.dtype)
             result[start : start + block.shape[0]] = block
+        assert result is not None  # a batch without cells is refused
         return result
 
     def impute_chunks(
@@ -264,6 +284,9 @@ class Model:
         cell_names: Sequence[str] | None = None,
         unit_checked: bool = False,
         recorder: QualityRecorder | None = None,
+        only: Sequence[str] | None = None,
+        min_value: float = 0,
+        dtype: str | None = None,
     ) -> Iterator[tuple[int, npt.NDArray[np.floating[Any]]]]:
         """Impute a batch some cells at a time, in memory bounded by them.
 
@@ -272,7 +295,7 @@ class Model:
         X
             As :meth:`impute` takes it; or an iterable of such matrices, the rows of the batch in order, cut in any way.
             Each has to be a matrix of its own: rows may wait for those of the next.
-        genes, policy, duplicates, source, cell_names, unit_checked, recorder
+        genes, policy, duplicates, source, cell_names, unit_checked, recorder, only, min_value, dtype
             As for :meth:`impute`.
         batch_size
             Number of cells to yield at a time; 96, the fastest, if not given. It does not change the values.
@@ -293,12 +316,13 @@ class Model:
         """
         batch = open_batch(self.info, genes, source=source, cell_names=cell_names, duplicates=duplicates)
         batch = replace(batch, unit_checked=unit_checked)
+        selection = Selection(only=None if only is None else tuple(only), min_value=min_value, dtype=dtype)
         if not hasattr(X, "shape"):
-            return self.stream(X, batch, policy=policy, batch_size=batch_size, recorder=recorder)
+            return self.stream(X, batch, policy=policy, batch_size=batch_size, recorder=recorder, selection=selection)
         rows = as_rows(X, batch)
         if not unit_checked:
             batch = replace(batch, unit_checked=check_sample(sample_rows(rows), batch))
-        return self.stream([rows], batch, policy=policy, batch_size=batch_size, recorder=recorder)
+        return self.stream([rows], batch, policy=policy, batch_size=batch_size, recorder=recorder, selection=selection)
 
     def lazy(
         self,
@@ -359,6 +383,7 @@ class Model:
         policy: str = KEEP,
         batch_size: int | None = None,
         recorder: QualityRecorder | None = None,
+        selection: Selection = WHOLE,
     ) -> Iterator[tuple[int, npt.NDArray[np.floating[Any]]]]:
         """Do what :meth:`impute_chunks` does once the genes, and perhaps the unit, have been looked at.
 
@@ -370,6 +395,8 @@ class Model:
             What was found out about it, from :func:`scinn_infer.batch.open_batch`.
         policy, batch_size, recorder
             As for :meth:`impute_chunks`, as is what it yields. When a block is yielded, its cells have been recorded.
+        selection
+            What of the result is wanted.
 
         Raises
         ------
@@ -382,16 +409,28 @@ class Model:
             msg = f"batch_size is {batch_size}; at least 1 cell is needed."
             raise ScinnError(msg)
 
+        places = selection.columns(batch.genes, source=batch.source)
+        selected = None if places is None else SelectedColumns(batch.match, places)
+        columns = selected.model_columns if selected else None
+        alone = columns is not None and takes_columns(self.info)
+        if alone:
+            output = COLUMN_OUTPUTS[output]
         outputs = (output,) if recorder is None else (output, *QUALITY_OUTPUTS)
 
         def network(expression: npt.NDArray[np.float32], cells: int) -> npt.NDArray[np.float32]:
-            results = self.run(expression, batch.match.measured, outputs=outputs)
+            results = self.run(expression, batch.match.measured, outputs=outputs, columns=columns if alone else None)
             if recorder is not None:
                 recorder.record(expression, results, cells=cells)
-            return results[output]
+            return results[output] if columns is None or alone else results[output][:, columns]
 
         return impute_stream(
-            chunks, batch, network, keep_nonzeros=chosen.keeps_nonzeros, batch_size=batch_size or BLOCK
+            chunks,
+            batch,
+            network,
+            keep_nonzeros=chosen.keeps_nonzeros,
+            batch_size=batch_size or BLOCK,
+            selection=selection,
+            selected=selected,
         )
 
     def assess(
@@ -450,10 +489,16 @@ class Model:
         ScinnError
             As :meth:`impute`, except for a batch without cells.
         """
+        for _ in self.record_blocks(chunks, batch, recorder):
+            pass
+
+    def record_blocks(self, chunks: Iterable[Matrix], batch: Batch, recorder: QualityRecorder) -> Iterator[int]:
+        """Do what :meth:`record` does a block at a time, and yield how many cells it has, once it is recorded."""
         measured = batch.match.measured
         for _, block, expression in expression_blocks(chunks, batch, GeneColumns(batch.match)):
             results = self.run(expression, measured, outputs=QUALITY_OUTPUTS)
             recorder.record(expression, results, cells=block.shape[0])
+            yield block.shape[0]
 
     def run(
         self,
@@ -461,6 +506,7 @@ class Model:
         measured: npt.NDArray[np.float32] | None = None,
         *,
         outputs: Sequence[str] = (OUTPUT_IMPUTED,),
+        columns: npt.ArrayLike | None = None,
     ) -> dict[str, npt.NDArray[np.float32]]:
         """Run the network itself, as the file contract describes it: no matching, no checks of the values.
 
@@ -473,25 +519,33 @@ class Model:
         outputs
             Names of the outputs to compute: ``"imputed"``, ``"expected"`` and, in files from format 2 on,
             ``"denoised"`` (cells × model genes, in the model's unit and at each cell's own depth),
-            ``"cluster_probability"`` (cells × clusters), ``"embedding"`` (cells × d).
+            ``"cluster_probability"`` (cells × clusters), ``"embedding"`` (cells × d); from format 3 on
+            ``"imputed_columns"`` and ``"denoised_columns"`` (cells × columns).
+        columns
+            Which genes the two outputs of columns are of, by position (columns,); the first alone if not given. They
+            are those columns of ``"imputed"`` and ``"denoised"``, to 2e-6.
 
         Raises
         ------
         ScinnError
-            If an array has the wrong shape, or there is no such output.
+            If an array has the wrong shape, or there is no such output or column.
         """
         there = outputs_of(self.info)
         if not outputs or not set(outputs) <= set(there):
             msg = f"outputs is {list(outputs)}; choose from {', '.join(there)}."
             raise ScinnError(msg)
         genes = len(self.genes)
-        inputs = {INPUT_EXPRESSION: _float32(expression, INPUT_EXPRESSION, (None, genes))}
+        inputs: dict[str, npt.NDArray[Any]] = {INPUT_EXPRESSION: _float32(expression, INPUT_EXPRESSION, (None, genes))}
         if measured is not None:
             inputs[INPUT_MEASURED] = _float32(measured, INPUT_MEASURED, (genes,))
+        narrow = set(outputs) & set(COLUMN_OUTPUTS.values())
+        if narrow:
+            inputs[INPUT_COLUMNS] = _columns([0] if columns is None else columns, genes)
+        widths = dict.fromkeys(GENE_OUTPUTS, genes) | dict.fromkeys(narrow, inputs[INPUT_COLUMNS].size if narrow else 0)
         results = self._session.run(outputs, inputs)
         cells = inputs[INPUT_EXPRESSION].shape[0]
         for name, result in zip(outputs, results, strict=True):
-            if result.ndim != 2 or len(result) != cells or (name in GENE_OUTPUTS and result.shape[1] != genes):
+            if result.ndim != 2 or len(result) != cells or result.shape[1] != widths.get(name, result.shape[1]):
                 msg = f"{self.source} is damaged: its {name!r} has the shape {result.shape} for {cells:,} cells."
                 raise ScinnError(msg)
         return dict(zip(outputs, results, strict=True))
@@ -543,3 +597,13 @@ def _float32(value: npt.ArrayLike, name: str, shape: tuple[int | None, ...]) -> 
         msg = f"{name} is of shape {array.shape}; it has to be {wanted}."
         raise ScinnError(msg)
     return array
+
+
+def _columns(value: npt.ArrayLike, genes: int) -> npt.NDArray[np.int64]:
+    """Return positions of genes as the contract takes them."""
+    array = np.asarray(value)
+    sound = array.ndim == 1 and array.dtype.kind in "iu" and array.size
+    if not sound or array.min() < 0 or array.max() >= genes:
+        msg = f"{INPUT_COLUMNS} has to be a list of positions from 0 to {genes - 1:,}, at least one."
+        raise ScinnError(msg)
+    return array.astype(np.int64)

@@ -29,9 +29,9 @@ _FIXED_BYTES = {_FIXED64: 8, _FIXED32: 4}
 _VARINT_BYTES = 10
 
 # Field numbers of onnx.proto3.
-_MODEL = {"ir_version": 1, "graph": 7, "opset_import": 8, "metadata_props": 14, "training_info": 20, "functions": 25}
+MODEL = {"ir_version": 1, "graph": 7, "opset_import": 8, "metadata_props": 14, "training_info": 20, "functions": 25}
 _OPSET = {"domain": 1}
-_GRAPH = {"node": 1, "initializer": 5, "input": 11, "output": 12, "value_info": 13, "sparse_initializer": 15}
+GRAPH = {"node": 1, "initializer": 5, "input": 11, "output": 12, "value_info": 13, "sparse_initializer": 15}
 _NODE = {"attribute": 5, "domain": 7}
 _ATTRIBUTE = {"t": 5, "g": 6, "tensors": 10, "graphs": 11, "sparse_tensor": 22, "sparse_tensors": 23}
 _TENSOR = {"dims": 1, "external_data": 13, "data_location": 14}
@@ -86,20 +86,20 @@ class _ForbiddenError(Exception):
 
 def _check_model(model: memoryview) -> None:
     times = {"ir_version": 0, "graph": 0}
-    for number, value in _fields(model):
-        if number == _MODEL["ir_version"]:
+    for number, value in fields(model):
+        if number == MODEL["ir_version"]:
             times["ir_version"] += 1
-        elif number == _MODEL["graph"]:
+        elif number == MODEL["graph"]:
             times["graph"] += 1
-            _check_graph(_message(value))
-        elif number == _MODEL["opset_import"]:
-            _check_domain(_message(value), _OPSET["domain"])
-        elif number == _MODEL["metadata_props"]:
-            _check_text(_message(value), _METADATA_TEXT)
-        elif number == _MODEL["functions"]:
+            _check_graph(message(value))
+        elif number == MODEL["opset_import"]:
+            _check_domain(message(value), _OPSET["domain"])
+        elif number == MODEL["metadata_props"]:
+            _check_text(message(value), _METADATA_TEXT)
+        elif number == MODEL["functions"]:
             msg = "it defines operators of its own"
             raise _ForbiddenError(msg)
-        elif number == _MODEL["training_info"]:
+        elif number == MODEL["training_info"]:
             msg = "it carries a training program"
             raise _ForbiddenError(msg)
     for name, count in times.items():
@@ -109,29 +109,29 @@ def _check_model(model: memoryview) -> None:
 
 
 def _check_graph(graph: memoryview) -> None:
-    for number, value in _fields(graph):
-        if number == _GRAPH["node"]:
-            _check_node(_message(value))
-        elif number == _GRAPH["initializer"]:
-            _check_tensor(_message(value))
-        elif number in (_GRAPH["input"], _GRAPH["output"], _GRAPH["value_info"]):
-            _check_text(_message(value), _VALUE_TEXT)
-        elif number == _GRAPH["sparse_initializer"]:
+    for number, value in fields(graph):
+        if number == GRAPH["node"]:
+            _check_node(message(value))
+        elif number == GRAPH["initializer"]:
+            _check_tensor(message(value))
+        elif number in (GRAPH["input"], GRAPH["output"], GRAPH["value_info"]):
+            _check_text(message(value), _VALUE_TEXT)
+        elif number == GRAPH["sparse_initializer"]:
             _refuse_sparse()
 
 
 def _check_node(node: memoryview) -> None:
     _check_text(node, _NODE_TEXT)
     _check_domain(node, _NODE["domain"])
-    for number, value in _fields(node):
+    for number, value in fields(node):
         if number == _NODE["attribute"]:
-            _check_attribute(_message(value))
+            _check_attribute(message(value))
 
 
 def _check_attribute(attribute: memoryview) -> None:
-    for number, value in _fields(attribute):
+    for number, value in fields(attribute):
         if number in (_ATTRIBUTE["t"], _ATTRIBUTE["tensors"]):
-            _check_tensor(_message(value))
+            _check_tensor(message(value))
         elif number in (_ATTRIBUTE["g"], _ATTRIBUTE["graphs"]):
             msg = "it contains a graph within its graph, as loops and branches do"
             raise _ForbiddenError(msg)
@@ -142,7 +142,7 @@ def _check_attribute(attribute: memoryview) -> None:
 def _check_tensor(tensor: memoryview) -> None:
     _check_text(tensor, _TENSOR_TEXT)
     dims: list[int] = []
-    for number, value in _fields(tensor):
+    for number, value in fields(tensor):
         if number == _TENSOR["external_data"] or (number == _TENSOR["data_location"] and value != 0):
             msg = "it takes weights from another file"
             raise _ForbiddenError(msg)
@@ -154,20 +154,20 @@ def _check_tensor(tensor: memoryview) -> None:
         raise _DamageError(msg)
 
 
-def _check_text(message: memoryview, fields: tuple[int, ...]) -> None:
-    for number, value in _fields(message):
-        if number in fields:
+def _check_text(part: memoryview, texts: tuple[int, ...]) -> None:
+    for number, value in fields(part):
+        if number in texts:
             try:
-                str(_message(value), "utf-8")
+                str(message(value), "utf-8")
             except UnicodeDecodeError:
                 msg = "a name or a piece of its metadata is not text"
                 raise _DamageError(msg) from None
 
 
-def _check_domain(message: memoryview, field: int) -> None:
-    for number, value in _fields(message):
-        if number == field and bytes(_message(value)) not in DOMAINS:
-            name = bytes(_message(value))[:40].decode(errors="replace")
+def _check_domain(part: memoryview, field: int) -> None:
+    for number, value in fields(part):
+        if number == field and bytes(message(value)) not in DOMAINS:
+            name = bytes(message(value))[:40].decode(errors="replace")
             msg = f"it uses operators of the domain {name!r}, which onnxruntime alone does not define"
             raise _ForbiddenError(msg)
 
@@ -177,37 +177,38 @@ def _refuse_sparse() -> None:
     raise _ForbiddenError(msg)
 
 
-def _message(value: int | memoryview) -> memoryview:
+def message(value: int | memoryview) -> memoryview:
+    """Return the value of a field that has to be a message."""
     if isinstance(value, int):
         msg = "a number stands where a message belongs"
         raise _DamageError(msg)
     return value
 
 
-def _fields(message: memoryview) -> Iterator[Field]:
+def fields(content: memoryview) -> Iterator[Field]:
     """Yield the number and the value of each field: an integer, or the bytes of all that is longer."""
     position = 0
-    while position < len(message):
-        key, position = _varint(message, position)
+    while position < len(content):
+        key, position = _varint(content, position)
         number, wire_type = key >> 3, key & 7
         if number == 0:
             msg = "a field has the number 0"
             raise _DamageError(msg)
         if wire_type == _VARINT:
-            value, position = _varint(message, position)
+            value, position = _varint(content, position)
             yield number, value
             continue
         if wire_type == _LENGTH:
-            length, position = _varint(message, position)
+            length, position = _varint(content, position)
         elif wire_type in _FIXED_BYTES:
             length = _FIXED_BYTES[wire_type]
         else:
             msg = f"a field has the unknown type {wire_type}"
             raise _DamageError(msg)
-        if length > len(message) - position:
-            msg = f"a field of {length:,} bytes begins {len(message) - position:,} bytes before the end"
+        if length > len(content) - position:
+            msg = f"a field of {length:,} bytes begins {len(content) - position:,} bytes before the end"
             raise _DamageError(msg)
-        yield number, message[position : position + length]
+        yield number, content[position : position + length]
         position += length
 
 

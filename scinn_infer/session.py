@@ -13,6 +13,8 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 import onnxruntime
 
 from scinn_infer.contract import (
+    COLUMN_OUTPUTS,
+    INPUT_COLUMNS,
     INPUT_EXPRESSION,
     INPUT_MEASURED,
     OUTPUT_CLUSTER_PROBABILITY,
@@ -20,12 +22,12 @@ from scinn_infer.contract import (
     ModelInfo,
 )
 from scinn_infer.errors import ScinnError
-from scinn_infer.formats import outputs_of
+from scinn_infer.formats import outputs_of, takes_columns
+from scinn_infer.onnxpaths import only_paths_to
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    import numpy as np
     import numpy.typing as npt
 
 DEFAULT_PROVIDERS = ("CPUExecutionProvider",)
@@ -39,9 +41,10 @@ _OPEN: WeakSet[Session] = WeakSet()
 
 
 class Session:
-    """Run a model file's bytes, with an onnxruntime session that is made when it is first needed.
+    """Run a model file's bytes, with onnxruntime sessions that are made when they are first needed.
 
-    Such a session cannot be pickled. Nor can it be used after a fork, where its threads are missing; a child would even
+    There is one for each set of outputs that is asked for, of a file that has been cut down to what leads to them. Such
+    a session cannot be pickled. Nor can it be used after a fork, where its threads are missing; a child would even
     wait for them when it ends. So it is closed before a fork, and parent and child each make a new one.
 
     Parameters
@@ -61,7 +64,7 @@ class Session:
         self._threads = threads
         self._providers = list(providers)
         self._source = source
-        self._session: Any = None
+        self._sessions: dict[frozenset[str], Any] = {}
         _OPEN.add(self)
 
     def read_info(self) -> ModelInfo:
@@ -72,7 +75,7 @@ class Session:
         ScinnError
             If onnxruntime cannot load the file, or it is not a scINN model.
         """
-        session = self._get()
+        session = self._new(self._content)
         try:
             info = ModelInfo.from_metadata(session.get_modelmeta().custom_metadata_map, source=self._source)
             _check_contract(session, info, self._source)
@@ -83,9 +86,9 @@ class Session:
 
     def width(self, output: str) -> int:
         """Return how many columns an output has."""
-        return next(int(node.shape[1]) for node in self._get().get_outputs() if node.name == output)
+        return next(int(node.shape[1]) for node in self._get([output]).get_outputs())
 
-    def run(self, outputs: Sequence[str], inputs: Mapping[str, npt.NDArray[np.float32]]) -> list[npt.NDArray[Any]]:
+    def run(self, outputs: Sequence[str], inputs: Mapping[str, npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
         """Return the outputs asked for; only what they need is computed.
 
         Raises
@@ -93,11 +96,9 @@ class Session:
         ScinnError
             If onnxruntime cannot load or run the model.
         """
-        session = self._get()
-        options = onnxruntime.RunOptions()
-        options.only_execute_path_to_fetches = True
+        session = self._get(outputs)
         try:
-            return list(session.run(list(outputs), dict(inputs), options))
+            return list(session.run(list(outputs), dict(inputs)))
         except MemoryError:
             raise
         except Exception as error:
@@ -105,15 +106,18 @@ class Session:
             raise ScinnError(msg) from error
 
     def close(self) -> None:
-        """Let go of the onnxruntime session; the next call makes another."""
-        self._session = None
+        """Let go of the onnxruntime sessions; the next call makes another."""
+        self._sessions = {}
 
-    def _get(self) -> Any:
-        session = self._session or self._new()  # a local name, because a fork in another thread may close it meanwhile
-        self._session = session
+    def _get(self, outputs: Sequence[str]) -> Any:
+        wanted = frozenset(outputs)
+        session = self._sessions.get(wanted)  # a local name, because a fork in another thread may close it meanwhile
+        if session is None:
+            session = self._new(only_paths_to(self._content, wanted, droppable=(INPUT_COLUMNS,)))
+            self._sessions[wanted] = session
         return session
 
-    def _new(self) -> Any:
+    def _new(self, content: bytes) -> Any:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self._threads
         options.inter_op_num_threads = 1
@@ -121,7 +125,7 @@ class Session:
         # Threads that wait sleep: on a machine shared with others, spinning ones take what the others leave.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
-            return onnxruntime.InferenceSession(self._content, options, providers=self._providers, enable_fallback=0)
+            return onnxruntime.InferenceSession(content, options, providers=self._providers, enable_fallback=0)
         except MemoryError:
             raise
         except Exception as error:
@@ -164,11 +168,17 @@ def _check_contract(session: Any, info: ModelInfo, source: str) -> None:
     reference = info.cell_reference
     width = None if reference is None else len(reference.whitening)
     widths = {OUTPUT_CLUSTER_PROBABILITY: info.clusters, OUTPUT_EMBEDDING: width}
-    mismatches = (_mismatch(outputs.get(name), name, widths.get(name, genes)) for name in outputs_of(info))
+    narrow = COLUMN_OUTPUTS.values()  # as wide as the caller wants them
+    mismatches = (
+        _mismatch(outputs.get(name), name, widths.get(name, genes)) for name in outputs_of(info) if name not in narrow
+    )
+    open_ones = (_open_mismatch(outputs.get(name), name) for name in outputs_of(info) if name in narrow)
     problem = (
         _mismatch(inputs.pop(INPUT_EXPRESSION, None), INPUT_EXPRESSION, genes)
         or _mismatch(defaults.get(INPUT_MEASURED), INPUT_MEASURED, genes, by_cell=False)
         or next(filter(None, mismatches), "")
+        or (_open_columns(defaults.get(INPUT_COLUMNS)) if takes_columns(info) else "")
+        or next(filter(None, open_ones), "")
         or (f"it asks for {next(iter(inputs))!r} as well" if inputs else "")
     )
     if problem:
@@ -187,6 +197,28 @@ def _mismatch(node: Any, name: str, width: int | None, *, by_cell: bool = True) 
     if not open_rows or not isinstance(columns, int) or columns != (width or columns):
         wanted = ["cells"] * by_cell + [width or "any width"]
         return f"{name!r} is of shape {node.shape} instead of {wanted}"
+    return ""
+
+
+def _open_columns(node: Any) -> str:
+    """Say what is wrong with the input that names columns: it must be open to any number of them."""
+    if node is None:
+        return f"it has no {INPUT_COLUMNS!r} with a default"
+    if node.type != "tensor(int64)":
+        return f"{INPUT_COLUMNS!r} is {node.type} instead of tensor(int64)"
+    if len(node.shape) != 1 or isinstance(node.shape[0], int):
+        return f"{INPUT_COLUMNS!r} is of shape {node.shape} instead of ['columns']"
+    return ""
+
+
+def _open_mismatch(node: Any, name: str) -> str:
+    """Say what is wrong with an output that is as wide as the caller wants it."""
+    if node is None:
+        return f"it has no {name!r}"
+    if node.type != "tensor(float)":
+        return f"{name!r} is {node.type} instead of tensor(float)"
+    if len(node.shape or ()) != 2 or any(isinstance(size, int) for size in node.shape):
+        return f"{name!r} is of shape {node.shape} instead of ['cells', 'columns']"
     return ""
 
 

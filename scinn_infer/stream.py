@@ -18,6 +18,7 @@ from scinn_infer.batch import as_rows, tell_empty_cells
 from scinn_infer.checks import LARGEST_VALUE, cell_label, check_chunk, check_exact, check_unit, stored_values
 from scinn_infer.columns import GeneColumns
 from scinn_infer.errors import ScinnError, ScinnWarning
+from scinn_infer.selection import WHOLE, SelectedColumns, drop_small, in_precision
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from scinn_infer.batch import Batch
     from scinn_infer.checks import Matrix
     from scinn_infer.columns import Rows
+    from scinn_infer.selection import Selection
 
     Network = Callable[[npt.NDArray[np.float32], int], npt.NDArray[np.float32]]
 
@@ -36,7 +38,14 @@ the 4, 6, 8, 12 or 16 rows that matrix products take together on today's process
 
 
 def impute_stream(
-    chunks: Iterable[Matrix], batch: Batch, network: Network, *, keep_nonzeros: bool, batch_size: int
+    chunks: Iterable[Matrix],
+    batch: Batch,
+    network: Network,
+    *,
+    keep_nonzeros: bool,
+    batch_size: int,
+    selection: Selection = WHOLE,
+    selected: SelectedColumns | None = None,
 ) -> Iterator[tuple[int, npt.NDArray[np.floating[Any]]]]:
     """Yield the result of a batch some rows at a time, with the position of the first of them.
 
@@ -48,11 +57,15 @@ def impute_stream(
         What is known of the batch besides.
     network
         Maps ``BLOCK`` rows in the model's unit and gene order, of which a number are cells and the others fill up, to
-        the output (rows × model genes).
+        the output (rows × model genes, or those that ``selected`` needs).
     keep_nonzeros
         Whether non-zero entries come back as they were, to the last bit.
     batch_size
         Number of rows to yield at a time.
+    selection
+        What of the result is wanted.
+    selected
+        Its columns, where these are not all.
 
     Raises
     ------
@@ -66,7 +79,8 @@ def impute_stream(
         If some cells have none there, once all are seen.
     """
     start = 0
-    for result in reblock(_impute_blocks(chunks, batch, network, keep_nonzeros=keep_nonzeros), batch_size):
+    blocks = _impute_blocks(chunks, batch, network, keep_nonzeros=keep_nonzeros, selection=selection, selected=selected)
+    for result in reblock(blocks, batch_size):
         yield start, result
         start += result.shape[0]
     if start == 0:
@@ -161,13 +175,30 @@ def expression_blocks(
 
 
 def _impute_blocks(
-    chunks: Iterable[Matrix], batch: Batch, network: Network, *, keep_nonzeros: bool
+    chunks: Iterable[Matrix],
+    batch: Batch,
+    network: Network,
+    *,
+    keep_nonzeros: bool,
+    selection: Selection,
+    selected: SelectedColumns | None,
 ) -> Iterator[npt.NDArray[np.floating[Any]]]:
     columns = GeneColumns(batch.match)
+    places = selection.columns(batch.genes, source=batch.source)
+    genes = batch.genes if places is None else [batch.genes[place] for place in places]
     for first_cell, block, expression in expression_blocks(chunks, batch, columns):
         result = network(expression, block.shape[0])[: block.shape[0]]
         _check_result(result, first_cell, batch)
-        yield columns.to_batch(result, block, keep_nonzeros=keep_nonzeros)
+        values = (selected or columns).to_batch(result, block, keep_nonzeros=keep_nonzeros)
+        if selection.min_value or selection.dtype is not None:
+            seen = selected.of_block(block) if selected else block
+            if selection.min_value:
+                drop_small(values, seen, selection.min_value)
+            dtype = selection.result_dtype(block.dtype)
+            values = in_precision(
+                values, seen, dtype, batch=batch, genes=genes, first_cell=first_cell, keep_nonzeros=keep_nonzeros
+            )
+        yield values
 
 
 def _check_result(result: npt.NDArray[np.float32], first_cell: int, batch: Batch) -> None:

@@ -18,7 +18,12 @@ if TYPE_CHECKING:
     from scinn_train.graph import NetworkWeights
 
 
-def forward(weights: NetworkWeights, expression: torch.Tensor, measured: torch.Tensor) -> dict[str, torch.Tensor]:
+def forward(
+    weights: NetworkWeights,
+    expression: torch.Tensor,
+    measured: torch.Tensor,
+    columns: npt.NDArray[np.int64] | None = None,
+) -> dict[str, torch.Tensor]:
     """Return every output of the contract for a block of cells.
 
     Parameters
@@ -27,6 +32,8 @@ def forward(weights: NetworkWeights, expression: torch.Tensor, measured: torch.T
         In the model's unit (cells × genes); zero at genes that are not measured.
     measured
         1 for each gene that the batch has, 0 for each that it lacks (genes,).
+    columns
+        Which genes the outputs of single columns are of (columns,); the first if not given, as the file has it.
     """
     x, m = expression.double(), measured.double()
     size = _size_factor(weights, x, m)
@@ -42,12 +49,16 @@ def forward(weights: NetworkWeights, expression: torch.Tensor, measured: torch.T
     centred = (torch.log1p(imputed / divisor) - _double(weights.log_mean)) * _double(weights.log_scale)
     embedding = centred @ _double(weights.embedding_weight) + _double(weights.embedding_bias)
     probability = torch.softmax(embedding @ _double(weights.cluster_weight) + _double(weights.cluster_bias), dim=1)
+    some = torch.from_numpy(columns) if columns is not None else torch.tensor([0])
+    denoised = capture.denoise(x, expected, weights.capture_efficiency)
     return {
         contract.OUTPUT_IMPUTED: imputed,
         contract.OUTPUT_EXPECTED: expected,
-        contract.OUTPUT_DENOISED: capture.denoise(x, expected, weights.capture_efficiency),
+        contract.OUTPUT_DENOISED: denoised,
         contract.OUTPUT_CLUSTER_PROBABILITY: probability,
         contract.OUTPUT_EMBEDDING: embedding,
+        contract.OUTPUT_IMPUTED_COLUMNS: imputed[:, some],
+        contract.OUTPUT_DENOISED_COLUMNS: denoised[:, some],
     }
 
 

@@ -167,30 +167,49 @@ def _imputation_network(graph: _Graph, weights: NetworkWeights, log_expression: 
         "Tanh", graph.node("Gemm", hidden, hidden_weight, graph.constant("hidden_bias", weights.hidden_bias))
     )
     decoder = graph.matrix("decoder_weight", weights.decoder_weight)
-    log_rate = graph.node("Gemm", hidden, decoder, graph.constant("decoder_bias", weights.decoder_bias))
-    graph.node("Mul", graph.node("Exp", log_rate), size, name=contract.OUTPUT_EXPECTED)
-    _captured(graph, weights.capture_efficiency)
+    bias = graph.constant("decoder_bias", weights.decoder_bias)
+    expected = _decode(graph, hidden, decoder, bias, size, name=contract.OUTPUT_EXPECTED)
+    efficiency = weights.capture_efficiency
+    _captured(
+        graph,
+        efficiency,
+        contract.INPUT_EXPRESSION,
+        expected,
+        names=(contract.OUTPUT_IMPUTED, contract.OUTPUT_DENOISED),
+    )
+    # The same once more for single genes: only what leads to an output that is asked for is computed.
+    some_decoder = graph.node("Gather", decoder, contract.INPUT_COLUMNS, axis=1)
+    some_bias = graph.node("Gather", bias, contract.INPUT_COLUMNS, axis=0)
+    some_observed = graph.node("Gather", contract.INPUT_EXPRESSION, contract.INPUT_COLUMNS, axis=1)
+    some_expected = _decode(graph, hidden, some_decoder, some_bias, size)
+    some_names = (contract.OUTPUT_IMPUTED_COLUMNS, contract.OUTPUT_DENOISED_COLUMNS)
+    _captured(graph, efficiency, some_observed, some_expected, names=some_names)
 
 
-def _captured(graph: _Graph, efficiency: float | None) -> None:
+def _decode(graph: _Graph, hidden: str, decoder: str, bias: str, size: str, *, name: str | None = None) -> str:
+    """Return the expected expression of the genes of which the decoder has the weights, at each cell's own depth."""
+    return graph.node("Mul", graph.node("Exp", graph.node("Gemm", hidden, decoder, bias)), size, name=name)
+
+
+def _captured(graph: _Graph, efficiency: float | None, observed: str, expected: str, *, names: tuple[str, str]) -> None:
     """Turn the expected expression into the value of a zero that is filled, and of an entry that is denoised.
 
     The formulas, and why, are those of ``scinn_train.capture``.
     """
-    expected, observed = contract.OUTPUT_EXPECTED, contract.INPUT_EXPRESSION
+    imputed, denoised = names
     dropout = graph.node("Equal", observed, graph.scalar(0.0))
     if efficiency is None:
-        graph.node("Where", dropout, expected, observed, name=contract.OUTPUT_IMPUTED)
-        graph.node("Identity", expected, name=contract.OUTPUT_DENOISED)
+        graph.node("Where", dropout, expected, observed, name=imputed)
+        graph.node("Identity", expected, name=denoised)
         return
     missed = 1 - efficiency
     nothing_seen = graph.node("Exp", graph.node("Neg", expected))
     divisor = graph.node("Sub", graph.constant("one_over_missed", np.float32(1 / missed)), nothing_seen)
     fill = graph.node("Div", expected, divisor)
-    graph.node("Where", dropout, fill, observed, name=contract.OUTPUT_IMPUTED)
+    graph.node("Where", dropout, fill, observed, name=imputed)
     seen = graph.node("Mul", observed, graph.constant("captured", np.float32(efficiency)))
     unseen = graph.node("Mul", expected, graph.constant("missed", np.float32(missed)))
-    graph.node("Add", seen, unseen, name=contract.OUTPUT_DENOISED)
+    graph.node("Add", seen, unseen, name=denoised)
 
 
 def _quality_network(graph: _Graph, weights: NetworkWeights, divisor: str) -> None:
@@ -209,18 +228,21 @@ def _quality_network(graph: _Graph, weights: NetworkWeights, divisor: str) -> No
 
 def _model(graph: _Graph, info: contract.ModelInfo, weights: NetworkWeights) -> onnx.ModelProto:
     genes = len(info.genes)
-    widths = {
+    widths: dict[str, int | str] = {
         contract.OUTPUT_IMPUTED: genes,
         contract.OUTPUT_EXPECTED: genes,
         contract.OUTPUT_DENOISED: genes,
         contract.OUTPUT_CLUSTER_PROBABILITY: weights.cluster_bias.size,
         contract.OUTPUT_EMBEDDING: weights.embedding_bias.size,
+        **dict.fromkeys(contract.COLUMN_OUTPUTS.values(), "columns"),
     }
     # An initializer that is also a graph input is a default that a caller may override.
     graph.constant(contract.INPUT_MEASURED, np.ones(genes))
+    graph.constant(contract.INPUT_COLUMNS, [0], np.int64)
     inputs = [
         helper.make_tensor_value_info(contract.INPUT_EXPRESSION, TensorProto.FLOAT, ["cells", genes]),
         helper.make_tensor_value_info(contract.INPUT_MEASURED, TensorProto.FLOAT, [genes]),
+        helper.make_tensor_value_info(contract.INPUT_COLUMNS, TensorProto.INT64, ["columns"]),
     ]
     outputs = [
         helper.make_tensor_value_info(name, TensorProto.FLOAT, ["cells", widths[name]]) for name in contract.OUTPUTS

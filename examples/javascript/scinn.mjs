@@ -2,7 +2,7 @@
 
 import { readMetadata, withoutDefault } from "./onnx.mjs";
 
-const NEWEST_FORMAT = 2;
+const NEWEST_FORMAT = 3;
 const BLOCK = 96; // cells that are run together, always as many: then no cell's result depends on its neighbours
 const LEAST_OVERLAP = 0.3;
 const LOGARITHMS_BELOW = { counts: 25, tpm: 30, fpkm: 30 };

@@ -31,6 +31,20 @@ POLICY_HELP = " ".join(f"{name}: {policy.meaning}." for name, policy in POLICIES
     show_default=True,
     help="Whether to add the cluster, confidence and drift of each cell to obs, and the embedding to obsm.",
 )
+@click.option("--genes", metavar="FILE|A,B,C", help="Write these genes only: names, or a file with one to a line.")
+@click.option("--no-matrix", is_flag=True, help="Write no layer, only what is told of each cell in obs and obsm.")
+@click.option(
+    "--min-value",
+    type=click.FloatRange(0),
+    metavar="T",
+    default=0,
+    help="Leave filled values below T zero, and store the layer sparse.",
+)
+@click.option(
+    "--dtype",
+    type=click.Choice(["float16", "float32"]),
+    help="Precision of the layer.  [default: float64 where the input is, or float32]",
+)
 @click.option(
     "--batch-size", type=click.IntRange(1), metavar="N", help="Cells to take at a time: less needs less memory."
 )
@@ -54,6 +68,10 @@ def apply(
     sum_duplicates: bool,
     key_added: str,
     quality: bool,
+    genes: str | None,
+    no_matrix: bool,
+    min_value: float,
+    dtype: str | None,
     batch_size: int | None,
     threads: int | None,
     registries: tuple[str, ...],
@@ -81,6 +99,11 @@ def apply(
     cluster probabilities (KEY_cluster_probability) and the embedding (X_KEY), with --key-added for KEY. A batch that
     does not look like the tissue of MODEL gets a warning that says how sure that is.
 
+    The layer is as large as cells times genes, 48 GB for a million cells and 12,000 genes, unless less is asked for.
+    With --genes the output has these genes alone, and with --no-quality as well the others are not even computed. With
+    --min-value what is filled below T stays zero. With --no-matrix there is no layer. What was observed is kept in each
+    case: --dtype float16 refuses a batch with counts that it cannot hold, unless they are denoised.
+
     The values have to be in the unit that MODEL was trained on, which 'scinn-infer inspect' tells: for counts, the raw
     ones, neither normalised nor log-transformed. They are often kept in a layer: see --layer.
 
@@ -97,10 +120,12 @@ def apply(
         scinn-infer apply tissue.onnx new.h5ad -o imputed.h5ad --layer counts --threads 4
         scinn-infer apply tissue.onnx new.h5ad -o denoised.h5ad --policy denoise
         scinn-infer apply tissue.onnx new.h5ad -o imputed.h5ad --report report.html --labels cell_type
+        scinn-infer apply tissue.onnx new.h5ad -o markers.h5ad --genes INS,GCG --no-quality
         scinn-infer apply tissue.onnx filtered_feature_bc_matrix/ -o imputed.h5ad
         scinn-infer apply tissue.onnx genes_by_cells.csv.gz --transpose -o imputed.zarr
     """  # noqa: D301 - \b keeps click from filling the lines
     from scinn_infer.apply import apply_file
+    from scinn_infer.asked_genes import read_asked_genes
     from scinn_infer.genes import REFUSE, SUM
     from scinn_infer.model import load
     from scinn_infer.report.request import from_options
@@ -118,12 +143,19 @@ def apply(
         duplicates=SUM if sum_duplicates else REFUSE,
         key_added=key_added,
         quality=quality,
+        only=None if genes is None else read_asked_genes(genes),
+        write_matrix=not no_matrix,
+        min_value=min_value,
+        dtype=dtype,
         batch_size=batch_size,
         overwrite=overwrite,
         report=from_options(report, genes=report_genes, labels=labels, overwrite=overwrite),
         say=say,
         progress=not quiet,
     )
-    say(f"Wrote {output}: the imputed values are in layers[{key_added!r}]; {POLICIES[policy].meaning}.")
+    if no_matrix:
+        say(f"Wrote {output}: what is told of each cell is in obs and obsm, and there is no layer.")
+    else:
+        say(f"Wrote {output}: the imputed values are in layers[{key_added!r}]; {POLICIES[policy].meaning}.")
     if report:
         say(f"Wrote {report}: open it in a browser.")

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import secrets
 from contextlib import contextmanager
-from math import prod
 from typing import TYPE_CHECKING
 
 from scinn_infer.errors import ScinnError
 from scinn_infer.h5ad import import_io
 from scinn_infer.inputs.recognise import Format, recognise
+from scinn_infer.outputs.extent import INDEX_BYTES
 from scinn_infer.outputs.transfer import fill
 from scinn_infer.wholefile import check_space
 
@@ -18,14 +18,21 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    import numpy as np
+    import numpy.typing as npt
+
     from scinn_infer.inputs.matrix import ExpressionMatrix
 
-INDEX_BYTES = 4
-"""What an entry of a sparse matrix takes besides its value."""
+
+def base_bytes(matrix: ExpressionMatrix, genes: npt.NDArray[np.intp] | None) -> int:
+    """Return what the matrix takes in a file that has to be made, at most; of all genes, or of some."""
+    all_of_them = matrix.shape[0] * (matrix.shape[1] if genes is None else genes.size)
+    entries = all_of_them if matrix.storage == "dense" else min(matrix.stored, all_of_them)
+    return entries * (matrix.dtype.itemsize + INDEX_BYTES)
 
 
 @contextmanager
-def base_file(matrix: ExpressionMatrix, output: Path) -> Iterator[Path]:
+def base_file(matrix: ExpressionMatrix, output: Path, *, genes: npt.NDArray[np.intp] | None = None) -> Iterator[Path]:
     """Give the path of an ``.h5ad`` file with what the input holds; unless it is the input, it is gone after the block.
 
     Parameters
@@ -34,23 +41,24 @@ def base_file(matrix: ExpressionMatrix, output: Path) -> Iterator[Path]:
         The input (cells × genes).
     output
         Where the result will be; a file that has to be made is made beside it.
+    genes
+        Which genes it has, in this order; all if not given.
 
     Raises
     ------
     ScinnError
         If there is no room for it.
     """
-    if recognise(matrix.path) is Format.H5AD:
+    if recognise(matrix.path) is Format.H5AD and genes is None:
         yield matrix.path
         return
     h5py = import_io("writing")
     place = output.resolve()
-    needs = prod(matrix.shape) if matrix.storage == "dense" else matrix.stored
-    check_space(place.parent, needs * (matrix.dtype.itemsize + INDEX_BYTES), purpose=f"writing {output}")
+    check_space(place.parent, base_bytes(matrix, genes), purpose=f"writing {output}")
     base = place.with_name(f"{place.name}.{secrets.token_hex(4)}.part")
     try:
         with h5py.File(base, "w") as file:
-            fill(file, matrix, temporary_folder=place.parent)
+            fill(file, matrix, temporary_folder=place.parent, genes=genes)
         yield base
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error).partition("\n")[0]

@@ -10,7 +10,8 @@ from scinn_infer.h5ad_cells import check_free_places, quality_in
 from scinn_infer.h5ad_write import bytes_needed, check_free, check_name, write_with_layer
 from scinn_infer.inputs.recognise import ZARR_MARKS, Format, recognise
 from scinn_infer.inputs.zarr_store import open_root
-from scinn_infer.outputs.base import base_file
+from scinn_infer.outputs.base import base_bytes, base_file
+from scinn_infer.outputs.sparse_layer import write_through_hdf5
 from scinn_infer.outputs.zarr_store import write_zarr_with_layer, zarr_bytes_needed
 from scinn_infer.wholefile import check_output, whole_file
 from scinn_infer.wholefolder import check_output_folder, whole_folder
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from scinn_infer.cell_quality import CellQuality, QualityRecorder
     from scinn_infer.h5ad_cells import CellColumns
     from scinn_infer.inputs.matrix import ExpressionMatrix
+    from scinn_infer.outputs.extent import Extent
 
 
 def check_place(output: Path, *, overwrite: bool, keep: Sequence[Path]) -> None:
@@ -84,14 +86,16 @@ def write_result(
     blocks: Iterable[npt.NDArray[np.floating[Any]]],
     *,
     key: str,
-    dtype: np.dtype[Any],
+    extent: Extent,
     provenance: Mapping[str, Any],
     columns: CellColumns | None = None,
     recorder: QualityRecorder | None = None,
     overwrite: bool = False,
     keep: Sequence[Path] = (),
 ) -> None:
-    """Write what the input holds, ``layers[key]`` and ``uns[key]``; a zarr store if the name ends in ``.zarr``.
+    """Write what the input holds, ``layers[key]`` if there is to be one, and ``uns[key]``, by the output's name.
+
+    It is a zarr store if the name ends in ``.zarr``, and an ``.h5ad`` file otherwise.
 
     An ``.h5ad`` file and a zarr store are kept with all that is in them; of other formats the matrix becomes ``X``
     (CSR), and what the file says of its genes ``var``.
@@ -106,8 +110,8 @@ def write_result(
         The layer's rows in order, a block at a time (cells × genes).
     key
         Name of the layer and of its record in ``uns``; not taken.
-    dtype
-        The layer's precision.
+    extent
+        What is written of the result.
     provenance
         How the layer was made: the record in ``uns``.
     columns, recorder
@@ -122,28 +126,50 @@ def write_result(
     ScinnError
         If the output cannot be written; nothing is there then that was not before.
     """
-    shape = matrix.shape
     if _is_zarr(output):
-        needs = zarr_bytes_needed(matrix.path, shape, dtype, columns)
+        needs = zarr_bytes_needed(matrix.path, extent, columns)
         with whole_folder(output, marks=ZARR_MARKS, overwrite=overwrite, keep=keep, needs=needs) as temporary:
             write_zarr_with_layer(
-                temporary, matrix, blocks, key=key, dtype=dtype, provenance=provenance, recorder=recorder
+                temporary, matrix, blocks, key=key, extent=extent, provenance=provenance, recorder=recorder
             )
         return
-    with base_file(matrix, output) as base:
-        needs = bytes_needed(base, shape, dtype, columns)
+    with base_file(matrix, output, genes=extent.genes) as base:
+        needs = bytes_needed(base, extent.shape[0], extent.layer_bytes, columns)
         with whole_file(output, overwrite=overwrite, keep=keep, needs=needs) as temporary:
+            if extent.sparse or not extent.matrix:
+                write_through_hdf5(
+                    temporary,
+                    base,
+                    blocks,
+                    key=key,
+                    extent=extent,
+                    provenance=provenance,
+                    columns=columns,
+                    recorder=recorder,
+                )
+                return
             write_with_layer(
                 temporary,
                 base,
                 blocks,
                 key=key,
-                shape=shape,
-                dtype=dtype,
+                shape=extent.shape,
+                dtype=extent.dtype,
                 provenance=provenance,
                 columns=columns,
                 recorder=recorder,
             )
+
+
+def result_bytes(output: Path, matrix: ExpressionMatrix, extent: Extent, columns: CellColumns | None) -> int:
+    """Return how much room writing a result takes, at most, in bytes; of a sparse layer, and of text, about."""
+    if _is_zarr(output) and recognise(matrix.path) is Format.ZARR:
+        return zarr_bytes_needed(matrix.path, extent, columns)
+    if recognise(matrix.path) is Format.H5AD and extent.genes is None:
+        return bytes_needed(matrix.path, extent.shape[0], extent.layer_bytes, columns)
+    copies = 1 if _is_zarr(output) else 2  # what an .h5ad file is made of stays beside it until it is whole
+    per_cell = columns.bytes_per_cell if columns else 0
+    return copies * base_bytes(matrix, extent.genes) + extent.layer_bytes + extent.shape[0] * per_cell
 
 
 def _is_zarr(output: Path) -> bool:

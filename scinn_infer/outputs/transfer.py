@@ -6,11 +6,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import sparse
 
 from scinn_infer.h5ad import import_io
 from scinn_infer.inputs.recognise import Format, recognise
 from scinn_infer.inputs.zarr_store import matrix_storage, open_root
+from scinn_infer.outputs.csr import CHUNK_VALUES, create, encode, write_csr
 from scinn_infer.storage import open_storage
 
 if TYPE_CHECKING:
@@ -23,15 +23,19 @@ if TYPE_CHECKING:
     from scinn_infer.storage import Rows, Storage
 
 ROWS_AT_A_TIME = 384
-CHUNK_VALUES = 1 << 18
-"""Values of a chunk: 1 MB of float32."""
-
 MATRICES = ("csr_matrix", "csc_matrix", "array")
 """What is copied by rows; csc becomes csr by that."""
 
+GENE_TABLES = ("var", "varm", "varp")
+"""What has a row for each gene."""
 
-def fill(root: Any, matrix: ExpressionMatrix, *, temporary_folder: Path) -> None:
+
+def fill(
+    root: Any, matrix: ExpressionMatrix, *, temporary_folder: Path, genes: npt.NDArray[np.intp] | None = None
+) -> None:
     """Write everything that the input holds into the empty root of a file or store.
+
+    Of some genes only, ``raw`` stays whole, as anndata leaves it.
 
     Parameters
     ----------
@@ -41,25 +45,39 @@ def fill(root: Any, matrix: ExpressionMatrix, *, temporary_folder: Path) -> None
         The input (cells × genes).
     temporary_folder
         Where matrices that are stored by columns are re-ordered.
+    genes
+        Which genes are written, in this order; all if not given.
     """
-    _encode(root, "anndata", "0.1.0")
+    encode(root, "anndata", "0.1.0")
     if recognise(matrix.path) in {Format.H5AD, Format.ZARR}:
         with _source_root(matrix.path) as source:
-            _copy_all(source, root, path=matrix.path, folder=temporary_folder)
+            _copy_all(source, root, path=matrix.path, folder=temporary_folder, genes=genes)
     else:
-        _write_new(root, matrix)
+        _write_new(root, matrix, genes)
 
 
-def _write_new(root: Any, matrix: ExpressionMatrix) -> None:
+def _write_new(root: Any, matrix: ExpressionMatrix, genes: npt.NDArray[np.intp] | None) -> None:
     import pandas as pd
     from anndata.io import write_elem
 
     write_elem(root, "obs", pd.DataFrame(index=matrix.cells))
     columns = {name: np.array(values, dtype=object) for name, values in matrix.var_columns().items()}
-    write_elem(root, "var", pd.DataFrame(columns, index=matrix.var_names))
+    var = pd.DataFrame(columns, index=matrix.var_names)
+    write_elem(root, "var", var if genes is None else var.iloc[genes])
     for group in ("layers", "obsm", "obsp", "uns", "varm", "varp"):
         write_elem(root, group, {})
-    _write_csr(root, "X", matrix.chunks(ROWS_AT_A_TIME), shape=matrix.shape, dtype=matrix.dtype)
+    chunks = _chosen(matrix.chunks(ROWS_AT_A_TIME), genes)
+    write_csr(root, "X", chunks, shape=_narrowed(matrix.shape, genes), dtype=matrix.dtype)
+
+
+def _chosen(chunks: Iterable[Rows], genes: npt.NDArray[np.intp] | None) -> Iterator[Rows]:
+    """Yield the columns of some genes."""
+    for chunk in chunks:
+        yield chunk if genes is None else chunk[:, genes]
+
+
+def _narrowed(shape: tuple[int, int], genes: npt.NDArray[np.intp] | None) -> tuple[int, int]:
+    return shape if genes is None else (shape[0], genes.size)
 
 
 @contextmanager
@@ -75,20 +93,43 @@ def _source_root(path: Path) -> Iterator[Any]:
         close()
 
 
-def _copy_all(source: Any, target: Any, *, path: Path, folder: Path) -> None:
+def _copy_all(source: Any, target: Any, *, path: Path, folder: Path, genes: npt.NDArray[np.intp] | None) -> None:
     for name in sorted(source):  # zarr lists in no stated order
         if name == "raw" and not hasattr(source[name], "keys"):  # None, which a store says and a file leaves out
             continue
         if name in {"layers", "raw"}:
             group = target.create_group(name)
-            _encode(group, source[name].attrs.get("encoding-type", "dict"), "0.1.0")
+            encode(group, source[name].attrs.get("encoding-type", "dict"), "0.1.0")
             for inner in sorted(source[name]):
-                _copy(source[name], group, inner, path=path, folder=folder)
+                chosen = genes if name == "layers" else None
+                _copy(source[name], group, inner, path=path, folder=folder, genes=chosen)
+        elif genes is not None and name in GENE_TABLES:
+            _copy_of_genes(source, target, name, genes)
         else:
-            _copy(source, target, name, path=path, folder=folder)
+            _copy(source, target, name, path=path, folder=folder, genes=genes if name == "X" else None)
 
 
-def _copy(source: Any, target: Any, name: str, *, path: Path, folder: Path) -> None:
+def _copy_of_genes(source: Any, target: Any, name: str, genes: npt.NDArray[np.intp]) -> None:
+    """Copy what is known of each gene, or of each pair of genes, for some of them."""
+    from anndata.io import read_elem, write_elem
+
+    element = read_elem(source[name])
+    if name == "var":
+        write_elem(target, name, element.iloc[genes])
+        return
+    chosen = {inner: _rows_of(element[inner], genes) for inner in sorted(element)}
+    write_elem(target, name, {inner: part[:, genes] if name == "varp" else part for inner, part in chosen.items()})
+
+
+def _rows_of(part: Any, genes: npt.NDArray[np.intp]) -> Any:
+    if hasattr(part, "iloc"):
+        return part.iloc[genes]
+    return (part.tocsr() if hasattr(part, "tocsr") else part)[genes]
+
+
+def _copy(
+    source: Any, target: Any, name: str, *, path: Path, folder: Path, genes: npt.NDArray[np.intp] | None = None
+) -> None:
     """Copy a matrix by rows, and anything else, which is small, as one."""
     from anndata.io import read_elem, write_elem
 
@@ -98,11 +139,13 @@ def _copy(source: Any, target: Any, name: str, *, path: Path, folder: Path) -> N
         write_elem(target, name, _in_order(read_elem(element)))
         return
     storage = _storage(element, source=f"{path}: {name}", folder=folder)
+    rows: Any = _chosen(_rows(storage), genes)
+    shape = _narrowed(storage.shape, genes)
     try:
         if storage.storage == "dense":
-            write_dense(target, name, _rows(storage), shape=storage.shape, dtype=storage.dtype)
+            write_dense(target, name, rows, shape=shape, dtype=storage.dtype)
         else:
-            _write_csr(target, name, _rows(storage), shape=storage.shape, dtype=storage.dtype)
+            write_csr(target, name, rows, shape=shape, dtype=storage.dtype)
     finally:
         storage.close()
 
@@ -136,8 +179,8 @@ def write_dense(
     shape, dtype
         The matrix's shape, and the type in which its values are stored.
     """
-    array = _create(group, name, shape, dtype, (rows_of_chunk(shape), max(shape[1], 1)))
-    _encode(array, "array", "0.2.0")
+    array = create(group, name, shape, dtype, (rows_of_chunk(shape), max(shape[1], 1)))
+    encode(array, "array", "0.2.0")
     start = 0
     for chunk in chunks:
         array[start : start + len(chunk)] = chunk
@@ -150,35 +193,3 @@ def write_dense(
 def rows_of_chunk(shape: tuple[int, int]) -> int:
     """Return how many rows of a dense matrix are stored as one piece."""
     return max(1, min(CHUNK_VALUES // max(shape[1], 1), shape[0]))
-
-
-def _write_csr(group: Any, name: str, chunks: Iterable[Rows], *, shape: tuple[int, int], dtype: np.dtype[Any]) -> None:
-    target = group.create_group(name)
-    _encode(target, "csr_matrix", "0.1.0")
-    target.attrs["shape"] = list(shape)
-    pointers = np.zeros(shape[0] + 1, np.int64)
-    arrays = {part: _create(target, part, (0,), kind, (CHUNK_VALUES,)) for part, kind in _parts(dtype)}
-    row = stored = 0
-    for chunk in chunks:
-        rows = sparse.csr_array(chunk)
-        pointers[row + 1 : row + 1 + rows.shape[0]] = stored + rows.indptr[1:]
-        for part, array in arrays.items():
-            array.resize((stored + rows.nnz,))
-            array[stored : stored + rows.nnz] = getattr(rows, part)
-        row, stored = row + rows.shape[0], stored + rows.nnz
-    _create(target, "indptr", pointers.shape, pointers.dtype, (min(len(pointers), CHUNK_VALUES),))[:] = pointers
-
-
-def _parts(dtype: np.dtype[Any]) -> tuple[tuple[str, np.dtype[Any]], ...]:
-    return ("data", dtype), ("indices", np.dtype(np.int32))
-
-
-def _create(group: Any, name: str, shape: tuple[int, ...], dtype: np.dtype[Any], chunks: tuple[int, ...]) -> Any:
-    if hasattr(group, "create_array"):  # zarr
-        return group.create_array(name, shape=shape, dtype=dtype, chunks=chunks)
-    return group.create_dataset(name, shape=shape, dtype=dtype, chunks=chunks, maxshape=(None, *shape[1:]))
-
-
-def _encode(element: Any, kind: str, version: str) -> None:
-    element.attrs["encoding-type"] = kind
-    element.attrs["encoding-version"] = version

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from scinn_infer.cell_quality import Places
 from scinn_infer.inputs.recognise import Format, recognise
 from scinn_infer.inputs.zarr_store import folder_inside, import_zarr
+from scinn_infer.outputs.csr import write_csr
 from scinn_infer.outputs.transfer import fill, rows_of_chunk, write_dense
 from scinn_infer.stream import reblock
 
@@ -22,19 +23,17 @@ if TYPE_CHECKING:
     from scinn_infer.cell_quality import CellQuality, QualityRecorder
     from scinn_infer.h5ad_cells import CellColumns
     from scinn_infer.inputs.matrix import ExpressionMatrix
+    from scinn_infer.outputs.extent import Extent
 
 NEW_FORMAT = 2
 """Format of a store that is made anew: the one that anndata writes unless asked."""
 
 
-def zarr_bytes_needed(
-    path: Path, shape: tuple[int, int], dtype: np.dtype[Any], columns: CellColumns | None = None
-) -> int:
-    """Return how large a store with the new layer (cells × genes) will be at most, in bytes; of text, about."""
+def zarr_bytes_needed(path: Path, extent: Extent, columns: CellColumns | None = None) -> int:
+    """Return how large a store with the new layer will be at most, in bytes; of text, about."""
     files = path.rglob("*") if path.is_dir() else [path]
-    return sum(file.stat().st_size for file in files if file.is_file()) + shape[0] * (
-        shape[1] * dtype.itemsize + (columns.bytes_per_cell if columns else 0)
-    )
+    there = sum(file.stat().st_size for file in files if file.is_file())
+    return there + extent.layer_bytes + extent.shape[0] * (columns.bytes_per_cell if columns else 0)
 
 
 def write_zarr_with_layer(
@@ -43,13 +42,14 @@ def write_zarr_with_layer(
     blocks: Iterable[npt.NDArray[np.floating[Any]]],
     *,
     key: str,
-    dtype: np.dtype[Any],
+    extent: Extent,
     provenance: Mapping[str, Any],
     recorder: QualityRecorder | None = None,
 ) -> None:
     """Write a store with everything that the input holds, ``layers[key]`` and ``uns[key]``.
 
-    A zarr store is copied file by file, so that it stays as it is; anything else becomes a store of zarr format 2.
+    A zarr store is copied file by file, so that it stays as it is; anything else, and what has only some of its genes,
+    becomes a store of zarr format 2.
 
     Parameters
     ----------
@@ -61,8 +61,8 @@ def write_zarr_with_layer(
         The layer's rows in order, a block at a time (cells × genes).
     key
         Name of the layer and of its record in ``uns``; not taken.
-    dtype
-        The layer's precision.
+    extent
+        What is written.
     provenance
         How the layer was made: the record in ``uns``.
     recorder
@@ -71,20 +71,26 @@ def write_zarr_with_layer(
     from anndata.io import write_elem
 
     zarr = import_zarr("writing")
-    if recognise(matrix.path) is Format.ZARR:
+    if recognise(matrix.path) is Format.ZARR and extent.genes is None:
         _copy_store(matrix.path, path)
         consolidated = _is_consolidated(zarr, path)
         root = zarr.open_group(path, mode="r+", use_consolidated=False)
     else:
         consolidated = True  # as anndata does
         root = zarr.open_group(path, mode="w", zarr_format=NEW_FORMAT)
-        fill(root, matrix, temporary_folder=path.parent)
+        fill(root, matrix, temporary_folder=path.parent, genes=extent.genes)
     for group in ("layers", "uns"):
         if group not in root:
             write_elem(root, group, {})
     write_elem(root["uns"], key, dict(provenance))
-    chunks: Any = reblock(blocks, rows_of_chunk(matrix.shape))
-    write_dense(root["layers"], key, chunks, shape=matrix.shape, dtype=dtype)
+    if not extent.matrix:
+        for _ in blocks:
+            pass
+    elif extent.sparse:
+        write_csr(root["layers"], key, blocks, shape=extent.shape, dtype=extent.dtype)
+    else:
+        chunks: Any = reblock(blocks, rows_of_chunk(extent.shape))
+        write_dense(root["layers"], key, chunks, shape=extent.shape, dtype=extent.dtype)
     if recorder and (quality := recorder.drain()):
         _write_quality(root, key, quality)
     if consolidated:  # otherwise what was added would be left out of the list

@@ -93,7 +93,7 @@ def test_a_gene_may_be_named_by_its_ensembl_id_and_a_file_be_of_format_1(impute,
 
 REFUSED = {
     "no model": (lambda table: table, b"<html>404</html>", "is not an ONNX model"),
-    "later format": (lambda table: table, (b"scinn.format\x12\x012", b"scinn.format\x12\x013"), "formats up to 2"),
+    "later format": (lambda table: table, (b"scinn.format\x12\x013", b"scinn.format\x12\x014"), "formats up to 3"),
     "another model": (lambda table: table, (b"scinn.format", b"other.format"), "not a scINN model"),
     "few genes": (lambda table: table.replace("GENE", "Gene"), None, "0 of the model's 60 genes"),
     "a gene twice": (lambda table: table.replace("GENE18,", "GENE10,", 1), None, "the gene GENE10 more than once"),

@@ -27,7 +27,7 @@ CLUSTERS, D = 2, 3
 
 SPREAD = {"minimum": 1, "q05": 2, "median": 25, "q95": 50.5, "maximum": 60}
 REQUIRED = {
-    "scinn.format": "2",
+    "scinn.format": "3",
     "scinn.genes": json.dumps(GENES),
     "scinn.unit": "counts",
     "scinn.clusters": str(CLUSTERS),
@@ -44,16 +44,20 @@ REQUIRED = {
 }
 STATED = {"scinn.capture_efficiency": str(CAPTURED)}
 
-INPUTS = {"expression": ["cells", 10], "measured": [10]}
+INPUTS = {"expression": ["cells", 10], "measured": [10], "columns": ["columns"]}
+INTEGERS = {"columns": TensorProto.INT64}
 OUTPUTS = {
     "imputed": ["cells", 10],
     "expected": ["cells", 10],
     "denoised": ["cells", 10],
     "cluster_probability": ["cells", CLUSTERS],
     "embedding": ["cells", D],
+    "imputed_columns": ["cells", "columns"],
+    "denoised_columns": ["cells", "columns"],
 }
 CONSTANTS = {
     "measured": np.ones(10),
+    "columns": np.array([0]),
     "ones": np.ones((10, 1)),
     "share": SHARES[None],
     "share_column": SHARES[:, None],
@@ -87,22 +91,27 @@ NODES = [
     ("MatMul", ["imputed", "projection"], "embedding"),
     ("MatMul", ["embedding", "logits"], "scores"),
     ("Softmax", ["scores"], "cluster_probability"),
+    ("Gather", ["imputed", "columns"], "imputed_columns"),
+    ("Gather", ["denoised", "columns"], "denoised_columns"),
 ]
 
 
-def write(*, metadata=None, inputs=INPUTS, outputs=OUTPUTS, types=None, defaults=("measured",)) -> bytes:
+def write(*, metadata=None, inputs=INPUTS, outputs=OUTPUTS, types=None, defaults=("measured", "columns")) -> bytes:
     """Return the bytes of the toy, with what is asked for in place of what the page says."""
 
     def value_info(name, shape):
-        return helper.make_tensor_value_info(name, (types or {}).get(name, TensorProto.FLOAT), shape)
+        return helper.make_tensor_value_info(name, (INTEGERS | (types or {})).get(name, TensorProto.FLOAT), shape)
 
     constants = [
-        numpy_helper.from_array(np.asarray(value, dtype=np.float32), name)
+        numpy_helper.from_array(np.asarray(value, dtype=np.int64 if name in INTEGERS else np.float32), name)
         for name, value in CONSTANTS.items()
         if name not in INPUTS or name in defaults
     ]
     graph = helper.make_graph(
-        [helper.make_node(operator, sources, [name], name=name) for operator, sources, name in NODES],
+        [
+            helper.make_node(operator, sources, [name], name=name, **({"axis": 1} if operator == "Gather" else {}))
+            for operator, sources, name in NODES
+        ],
         "toy",
         [value_info(*item) for item in inputs.items()],
         [value_info(*item) for item in outputs.items()],
@@ -148,6 +157,11 @@ def test_what_the_page_describes_is_loaded_and_imputes(toy, cells):
     }
 
 
+def test_single_genes_are_those_of_the_whole(toy, cells):
+    chosen = toy.impute(cells, GENES, only=["Gene7", "Gene2"])
+    np.testing.assert_array_equal(chosen, toy.impute(cells, GENES)[:, [7, 2]])
+
+
 def test_genes_that_the_batch_lacks_are_unknown_and_an_empty_cell_stays_empty(toy, cells):
     measured = np.arange(10) % 4 > 0
     seen = cells[:, measured].copy()
@@ -169,7 +183,7 @@ def test_what_may_be_missing_has_the_defaults_of_the_page():
 
 def test_order_and_names_of_dimensions_and_further_outputs_do_not_matter(toy, cells):
     outputs = {"depth": [None, 1], **dict(reversed(OUTPUTS.items())), "expected": ["n", 10]}
-    other = write(inputs={"measured": [10], "expression": [None, 10]}, outputs=outputs)
+    other = write(inputs={"columns": [None], "measured": [10], "expression": [None, 10]}, outputs=outputs)
     assert (scinn_infer.load(other, threads=1).impute(cells, GENES) == toy.impute(cells, GENES)).all()
 
 
@@ -182,7 +196,14 @@ BREACHES = {
     "an open number of genes": ({"inputs": INPUTS | {"expression": ["cells", "genes"]}}, "'expression' is of shape"),
     "one gene too few": ({"metadata": REQUIRED | {"scinn.genes": json.dumps(GENES[1:])}}, "9 genes but 10 gene means"),
     "another number of clusters": ({"metadata": REQUIRED | {"scinn.clusters": "4"}}, "'cluster_probability' is of sh"),
-    "no default": ({"defaults": ()}, "no 'measured' with a default"),
+    "no default": ({"defaults": ("columns",)}, "no 'measured' with a default"),
+    "no default columns": ({"defaults": ("measured",)}, "no 'columns' with a default"),
+    "no columns": (
+        {"outputs": {name: OUTPUTS[name] for name in OUTPUTS if name != "imputed_columns"}},
+        "no 'imputed_columns'",
+    ),
+    "a fixed number of columns": ({"outputs": OUTPUTS | {"imputed_columns": ["cells", 1]}}, "'imputed_columns' is of"),
+    "a fixed number of columns to ask for": ({"inputs": INPUTS | {"columns": [1]}}, "'columns' is of shape"),
     "a further input": ({"inputs": INPUTS | {"batch": [1]}}, "it asks for 'batch' as well"),
     "no denoised": ({"outputs": {name: OUTPUTS[name] for name in OUTPUTS if name != "denoised"}}, "no 'denoised'"),
     "not a number": ({"metadata": REQUIRED | {"scinn.training_data": training_data(zero_fraction=np.nan)}}, "NaN"),

@@ -133,8 +133,8 @@ BROKEN = {
     "no metadata": (lambda content: content[: graph_of(content)[2]], "scINN|cannot be loaded"),
     "another model": (lambda content: content.replace(b"scinn.format", b"other.format"), "not a scINN model"),
     "later format": (
-        lambda content: content.replace(b"\x0cscinn.format\x12\x012", b"\x0cscinn.format\x12\x013"),
-        "reads formats up to 2",
+        lambda content: content.replace(b"\x0cscinn.format\x12\x013", b"\x0cscinn.format\x12\x014"),
+        "reads formats up to 3",
     ),
     "not text": (
         lambda content: content.replace(b"scinn.tissue\x12\x15none", b"scinn.tissue\x12\x15\xff\xff\xff\xff"),

@@ -55,6 +55,26 @@ def test_format_1_is_all_that_the_record_says(format_1, counts, genes):
     assert (adata.uns["scinn"]["policy"], adata.uns["scinn"]["output"]) == ("denoise", "expected")
 
 
+def test_format_2_has_no_outputs_of_columns(counts):
+    format_2 = scinn_infer.load(FOLDER / "format_2.onnx", threads=1)
+    with pytest.raises(ScinnError, match="choose from imputed, expected, denoised, cluster_probability, embedding"):
+        format_2.run(counts, outputs=["imputed_columns"])
+
+
+def test_format_3_fills_as_format_2_did(counts, genes, results):
+    format_2 = scinn_infer.load(FOLDER / "format_2.onnx", threads=1)
+    for policy, result in results.items():
+        np.testing.assert_array_equal(format_2.impute(counts, genes, policy=policy), result)
+
+
+def test_a_file_that_only_says_that_it_is_of_format_3_is_refused():
+    content = (FOLDER / "format_2.onnx").read_bytes()
+    claim = content.replace(b"\x0cscinn.format\x12\x012", b"\x0cscinn.format\x12\x013")
+    assert claim != content
+    with pytest.raises(ScinnError, match="breaks the file contract: it has no 'columns' with a default"):
+        scinn_infer.load(claim)
+
+
 def test_a_file_that_only_says_that_it_is_of_format_2_is_refused(format_1):
     content = (FOLDER / "format_1.onnx").read_bytes()
     claim = content.replace(b"\x0cscinn.format\x12\x011", b"\x0cscinn.format\x12\x012")

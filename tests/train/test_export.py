@@ -32,7 +32,7 @@ def test_the_file_follows_the_contract(model_file, fitted):
     assert [entry.name for entry in model.graph.output] == list(contract.OUTPUTS)
     session = onnxruntime.InferenceSession(model_file, providers=["CPUExecutionProvider"])
     assert [entry.name for entry in session.get_inputs()] == ["expression"]
-    assert [entry.name for entry in session.get_overridable_initializers()] == ["measured"]
+    assert [entry.name for entry in session.get_overridable_initializers()] == ["measured", "columns"]
     info = contract.ModelInfo.from_metadata(session.get_modelmeta().custom_metadata_map)
     assert info == fitted.info
     assert info.training_data.sha256
@@ -47,14 +47,20 @@ def test_torch_and_the_file_agree(model_file, fitted, seed, cells, density, miss
     measured = (random.random(genes) >= missing).astype(np.float32)
     block = random.negative_binomial(1, 0.1, (cells, genes)) * (random.random((cells, genes)) < density) * measured
     block = block.astype(np.float32)
-    outputs = scinn_infer.load(model_file, threads=1).run(block, measured, outputs=contract.OUTPUTS)
-    reference = forward(fitted._weights, torch.from_numpy(block), torch.from_numpy(measured))
+    columns = random.permutation(genes)[:5]
+    model = scinn_infer.load(model_file, threads=1)
+    outputs = model.run(block, measured, outputs=contract.OUTPUTS, columns=columns)
+    reference = forward(fitted._weights, torch.from_numpy(block), torch.from_numpy(measured), columns)
     imputed = outputs["imputed"]
     np.testing.assert_array_equal(imputed[block > 0], block[block > 0])
     assert np.isfinite(imputed).all()
     assert (imputed >= 0).all()
     np.testing.assert_allclose(imputed, reference["imputed"].numpy(), rtol=1e-5)
     np.testing.assert_allclose(outputs["expected"], reference["expected"].numpy(), rtol=1e-5)
+    for name in contract.COLUMN_OUTPUTS:
+        some = contract.COLUMN_OUTPUTS[name]
+        np.testing.assert_allclose(outputs[some], reference[some].numpy(), rtol=1e-5)
+        np.testing.assert_allclose(outputs[some], outputs[name][:, columns], rtol=2e-6)
     np.testing.assert_allclose(outputs["cluster_probability"], reference["cluster_probability"].numpy(), atol=1e-4)
 
 
@@ -72,7 +78,7 @@ def test_nothing_is_overwritten_unless_asked(fitted, tmp_path):
 def test_a_file_that_differs_from_the_network_gets_no_name(broken, fitted, tmp_path, monkeypatch):
     weights = fitted._weights
     spoilt = replace(weights, **{broken: getattr(weights, broken) * np.float32(1.01)})
-    monkeypatch.setattr("scinn_train.export.forward", lambda _, x, m: forward(weights, x, m))
+    monkeypatch.setattr("scinn_train.export.forward", lambda _, x, m, c: forward(weights, x, m, c))
     with pytest.raises(ScinnError, match="failed its proof"):
         export.export(spoilt, fitted.info, tmp_path / "model.onnx", proof=fitted._reference.X)
     assert list(tmp_path.iterdir()) == []
@@ -106,7 +112,7 @@ def test_a_file_with_float16_weights_follows_the_contract(half_file, model_file,
     stored = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
     half = {name for name, kind in stored.items() if kind == onnx.TensorProto.FLOAT16}
     assert half == {"components_float16", "decoder_weight_float16", "embedding_weight_float16"}
-    assert set(stored.values()) == {onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16}
+    assert set(stored.values()) == {onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.INT64}
     info = scinn_infer.load(half_file).info
     assert info.training["weights"] == "float16"
     assert replace(info, training=fitted.info.training) == fitted.info
