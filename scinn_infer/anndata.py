@@ -134,6 +134,7 @@ def impute(
     result = _impute(model, X, batch, policy=policy, recorder=recorder)
     target = (adata.to_memory() if adata.isbacked else adata.copy()) if copy else adata
     target.layers[key_added] = result
+    _drop_quality(target, key_added)
     target.uns[key_added] = provenance(model, batch.match, policy=policy, place=place, names_from=table.origin)
     if recorder and (cells := recorder.drain()):
         _add_quality(target, cells, model.info, key_added)
@@ -142,8 +143,20 @@ def impute(
     return target if copy else None
 
 
+def _drop_quality(target: anndata.AnnData, key: str) -> None:
+    """Drop what an earlier model said of the cells: it must not stand beside the result of another."""
+    places = [str(place).partition("/") for place in _earlier_record(target, key).get("cell_quality", {}).values()]
+    stale = [name for part, _, name in places if part == "obs" and name in target.obs]
+    if stale:
+        is_lazy = hasattr(target.obs, "ds")
+        target.obs = type(target.obs)(target.obs.ds.drop_vars(stale)) if is_lazy else target.obs.drop(columns=stale)
+    for part, _, name in places:
+        if part == "obsm" and name in target.obsm:
+            del target.obsm[name]
+
+
 def _add_quality(target: anndata.AnnData, cells: CellQuality, info: ModelInfo, key: str) -> None:
-    """Add the quality of the cells, in place of what an earlier model left under the same names."""
+    """Add the quality of the cells."""
     import pandas as pd
 
     places, columns = Places.under(key), cells.columns()
@@ -152,8 +165,6 @@ def _add_quality(target: anndata.AnnData, cells: CellQuality, info: ModelInfo, k
     for name, place in places.obs.items():
         if name in columns:
             target.obs[place] = columns[name]
-        elif place in target.obs:
-            del target.obs[place]
     for name, place in places.obsm.items():
         target.obsm[place] = columns[name]
     target.uns[key]["cell_quality"] = places.record(info)
@@ -223,8 +234,7 @@ def _check_adata(adata: Any, *, layer: str | None, use_raw: bool, key_added: str
 
 def _check_free(adata: anndata.AnnData, key_added: str) -> None:
     """Refuse to replace what is not an earlier result. The layers of a view are its parent's, which keeps them."""
-    record = adata.uns.get(key_added, {})
-    if isinstance(record, Mapping) and "scinn_version" in record:
+    if _earlier_record(adata, key_added):
         return
     parts = ("uns",) if adata.is_view else ("layers", "uns")
     taken = [f"{part}[{key_added!r}]" for part in parts if key_added in getattr(adata, part)]
@@ -234,6 +244,12 @@ def _check_free(adata: anndata.AnnData, key_added: str) -> None:
             "key_added, or delete what is there."
         )
         raise ScinnError(msg)
+
+
+def _earlier_record(adata: anndata.AnnData, key_added: str) -> Mapping[str, Any]:
+    """Return how an earlier result of that name was made; empty if there is none."""
+    record = adata.uns.get(key_added, {})
+    return record if isinstance(record, Mapping) and "scinn_version" in record else {}
 
 
 def _in_memory(view: anndata.AnnData, *, copy: bool) -> anndata.AnnData:

@@ -26,6 +26,7 @@ from scinn_infer.policies import KEEP, find_policy
 from scinn_infer.progress import busy, track
 from scinn_infer.report.apply_watch import ApplyWatch
 from scinn_infer.report.hearing import hear_warnings
+from scinn_infer.report.request import page_after
 from scinn_infer.report.writing import write_apply_page
 from scinn_infer.selection import WHOLE, Selection
 from scinn_infer.stream import BLOCK
@@ -160,21 +161,8 @@ def apply_file(
     with opened as matrix, hear_warnings() as warned:
         check_key(path, key_added, quality=quality)
         labels = (report.labels, read_labels(path, report.labels)) if report and report.labels else None
-        cells = matrix.shape[0]
-        batch = open_batch(
-            model.info,
-            matrix.genes,
-            source=matrix.source,
-            cell_names=matrix.cell_names,
-            duplicates=duplicates,
-            table=matrix.gene_table,
-        )
-        watch = ApplyWatch(model, batch, cells=cells, policy=policy, genes=report.genes) if report else None
-        if say:
-            for sentence in _findings(matrix, batch.match):
-                say(sentence)
-        with busy("looking at some cells", enabled=progress):  # of a matrix stored by columns, this re-orders all
-            batch = replace(batch, unit_checked=check_sample(matrix.sample(), batch))
+        batch = _look(matrix, model, duplicates=duplicates, say=say, progress=progress)
+        watch = ApplyWatch(model, batch, cells=matrix.shape[0], policy=policy, genes=report.genes) if report else None
         extent = _extent(model, matrix, batch, selection, policy=policy, write_matrix=write_matrix)
         recorder = QualityRecorder(model.info) if quality else None
         columns = CellColumns(key_added, model.info, model.embedding_width) if quality else None
@@ -183,16 +171,16 @@ def apply_file(
         if say and needs > LARGE:
             say(_size_sentence(output, needs))
         chunks = matrix.chunks(batch_size or CELLS_READ)
+        rows = watch.see_before(chunks) if watch else chunks
         if extent.matrix:
-            rows = watch.see_before(chunks) if watch else chunks
             blocks = model.stream(rows, batch, policy=policy, recorder=recorder, selection=selection)
         else:
             assert recorder is not None  # or there would be nothing to write
-            blocks = _without_values(model.record_blocks(chunks, batch, recorder))
+            blocks = _without_values(model.record_blocks(rows, batch, recorder))
         values = track(
             (block for _, block in (watch.see_after(blocks) if watch else blocks)),
             description="imputing",
-            total=cells,
+            total=matrix.shape[0],
             size=len,
             enabled=progress,
         )
@@ -217,18 +205,43 @@ def apply_file(
         if recorder and (sentence := find_doubt(recorder.profile, model.info, batch.match, source=batch.source)):
             warnings.warn(sentence, ScinnWarning, stacklevel=2)
         if report and watch:
-            write_apply_page(
-                report,
-                model,
-                watch,
-                batch.match,
-                policy=policy,
-                source=f"{path.name}: {layer or 'X'}",
-                record=record,
-                labels=labels,
-                quality=read_quality(output, key_added) if quality else None,
-                warned=warned,
-            )
+            with page_after(output):
+                write_apply_page(
+                    report,
+                    model,
+                    watch,
+                    batch.match,
+                    policy=policy,
+                    source=f"{path.name}: {layer or 'X'}",
+                    record=record,
+                    labels=labels,
+                    quality=read_quality(output, key_added) if quality else None,
+                    warned=warned,
+                )
+
+
+def _look(
+    matrix: ExpressionMatrix,
+    model: Model,
+    *,
+    duplicates: str,
+    say: Callable[[str], object] | None,
+    progress: bool,
+) -> Batch:
+    """Return what is known of the batch once its genes are matched and some of its cells are looked at."""
+    batch = open_batch(
+        model.info,
+        matrix.genes,
+        source=matrix.source,
+        cell_names=matrix.cell_names,
+        duplicates=duplicates,
+        table=matrix.gene_table,
+    )
+    if say:
+        for sentence in _findings(matrix, batch.match):
+            say(sentence)
+    with busy("looking at some cells", enabled=progress):  # of a matrix stored by columns, this re-orders all
+        return replace(batch, unit_checked=check_sample(matrix.sample(), batch))
 
 
 def _check_settings(selection: Selection, *, write_matrix: bool, quality: bool, report: ReportRequest | None) -> None:

@@ -18,6 +18,7 @@ from scinn_infer.anndata import matrix_of
 from scinn_infer.batch import open_batch
 from scinn_infer.columns import result_dtype
 from scinn_infer.errors import ScinnError
+from scinn_infer.genes import REFUSE
 from scinn_infer.model import Model, load
 from scinn_infer.policies import KEEP, find_policy
 from scinn_infer.stream import BLOCK
@@ -47,6 +48,7 @@ def impute(
     genes: Sequence[str] | None = None,
     layer: str | None = None,
     policy: str = KEEP,
+    duplicates: str = REFUSE,
     chunk_size: int | None = None,
     threads: int = 1,
 ) -> dask.array.Array:
@@ -67,6 +69,8 @@ def impute(
         Of an AnnData object the layer that holds the values; ``X`` if not given.
     policy
         ``"keep"`` or ``"denoise"``, as for :meth:`scinn_infer.Model.impute`.
+    duplicates
+        Whether columns that name the same gene of the model are refused or summed: ``"refuse"`` or ``"sum"``, as there.
     chunk_size
         Cells of a chunk. Chunks of a Dask array stay as they are if not given, but for a cut between genes.
     threads
@@ -104,7 +108,8 @@ def impute(
         advice = "it seems to be transposed: pass X.T" if array.shape[0] == len(names) else "pass one for each column"
         msg = f"{source} is {array.shape[0]:,} × {array.shape[1]:,}, with {len(names):,} gene names; {advice}."
         raise ScinnError(msg)
-    work = _Work(loaded.with_threads(threads), open_batch(loaded.info, names, source=source), policy)
+    batch = open_batch(loaded.info, names, source=source, duplicates=duplicates)
+    work = _Work(loaded.with_threads(threads), batch, policy)
     dtype = result_dtype(array.dtype)
     tools = _dask()
     result: dask.array.Array = array.map_blocks(
@@ -112,7 +117,7 @@ def impute(
         work=tools.delayed(work, pure=True, traverse=False),  # sent to a worker once, not with every task
         dtype=dtype,
         meta=np.empty((0, 0), dtype=dtype),
-        name=f"scinn-{tools.base.tokenize(array.name, loaded.sha256, names, policy, threads)}",
+        name=f"scinn-{tools.base.tokenize(array.name, loaded.sha256, names, policy, duplicates, threads)}",
     )
     return result
 

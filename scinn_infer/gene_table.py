@@ -54,7 +54,10 @@ class GeneTable:
 
     def others(self) -> Iterator[tuple[str, str, list[str]]]:
         """Yield the other names that the table has for the genes: where they are, how to ask for them, the names."""
-        var = self.read()
+        try:
+            var = self.read()
+        except ModuleNotFoundError:  # of a table or an mtx folder it is a hint, and not worth a package
+            return
         if self.column is not None:
             yield "the index of var", f"leave {self.option.format(self.column)} out", _index(var)
         for column in _text_columns(var):

@@ -25,8 +25,8 @@ def read_labels(path: str | os.PathLike[str], column: str) -> npt.NDArray[Any]:
     """
     from anndata.io import read_elem
 
+    from scinn_infer.inputs.opening import open_anndata
     from scinn_infer.inputs.recognise import Format, recognise
-    from scinn_infer.outputs.result import open_anndata
 
     kind = recognise(Path(path))
     if kind not in {Format.H5AD, Format.ZARR}:

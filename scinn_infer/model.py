@@ -330,6 +330,7 @@ class Model:
         genes: Sequence[str],
         *,
         policy: str = KEEP,
+        duplicates: str = REFUSE,
         chunk_size: int | None = None,
     ) -> dask.array.Array:
         """Return the imputed matrix as a Dask array: only the chunks that are asked for are computed.
@@ -340,7 +341,7 @@ class Model:
         ----------
         X
             As :meth:`impute` takes it, or a Dask array whose chunks are such matrices (cells × genes).
-        genes, policy
+        genes, policy, duplicates
             As for :meth:`impute`.
         chunk_size
             Cells that are computed together; the chunks of a Dask array stay as they are if not given.
@@ -357,7 +358,9 @@ class Model:
         """
         from scinn_infer.dask import impute
 
-        return impute(X, self, genes=genes, policy=policy, chunk_size=chunk_size, threads=self.threads)
+        return impute(
+            X, self, genes=genes, policy=policy, duplicates=duplicates, chunk_size=chunk_size, threads=self.threads
+        )
 
     def with_threads(self, threads: int) -> Model:
         """Return the same model, to be computed with by another number of threads.
@@ -438,6 +441,7 @@ class Model:
         X: Matrix | Iterable[Matrix],
         genes: Sequence[str],
         *,
+        duplicates: str = REFUSE,
         source: str = "X",
         cell_names: Sequence[str] | None = None,
     ) -> CellQuality:
@@ -449,6 +453,8 @@ class Model:
         ----------
         X, genes, source, cell_names
             As for :meth:`impute_chunks`.
+        duplicates
+            Whether columns that name the same gene of the model are refused or summed: ``"refuse"`` or ``"sum"``.
 
         Raises
         ------
@@ -460,7 +466,7 @@ class Model:
         ScinnWarning
             As :meth:`impute`.
         """
-        batch = open_batch(self.info, genes, source=source, cell_names=cell_names)
+        batch = open_batch(self.info, genes, source=source, cell_names=cell_names, duplicates=duplicates)
         chunks: Iterable[Matrix] = X
         if hasattr(X, "shape"):
             rows = as_rows(X, batch)

@@ -41,7 +41,7 @@ def whole_folder(
     overwrite
         Whether an existing folder may be replaced.
     keep
-        Files and folders that ``path`` must not be, nor be within: the inputs.
+        Files and folders that ``path`` must not be, nor be within, nor hold: the inputs.
     needs
         Free space that the folder will take, in bytes.
 
@@ -77,13 +77,16 @@ def check_output_folder(
     Raises
     ------
     ScinnError
-        If ``path`` is one of ``keep`` or within one, exists (without ``overwrite``), is no folder of that kind, or has
-        no folder to be in.
+        If ``path`` is one of ``keep``, within one or around one, exists (without ``overwrite``), is no folder of that
+        kind, or has no folder to be in.
     """
     place = Path(path)
     for other in map(Path, keep):
         if place.resolve().is_relative_to(other.resolve()):
             msg = f"the output {path} is, or is within, {other}, which is never written to. Choose another name."
+            raise ScinnError(msg)
+        if other.resolve().is_relative_to(place.resolve()):
+            msg = f"the output {path} holds {other}, which would be lost with it. Choose another name."
             raise ScinnError(msg)
     if place.exists() and not overwrite:
         msg = f"the output {path} exists already. Choose another name, or give --overwrite (overwrite=True)."

@@ -86,7 +86,7 @@ class Checkpoint:
             return
         import torch
 
-        if not self._folder.exists():
+        if not _is_begun(self._folder):
             _make(self._folder, self._identity)
         with whole_file(self._path(name), overwrite=True) as temporary:
             torch.save(state, temporary)
@@ -123,7 +123,7 @@ def open_checkpoint(folder: str | os.PathLike[str] | None, *, of: object, resume
         return Checkpoint()
     place, identity = Path(folder), hashlib.sha256(repr(of).encode()).hexdigest()
     check_checkpoint(place, resume=resume)
-    if place.exists() and _identity_of(place) != identity:
+    if _is_begun(place) and _identity_of(place) != identity:
         msg = (
             f"{place} is of another fit: other data, another configuration, or other versions. Fit with what it was "
             "begun with, or start again with --overwrite instead of --resume."
@@ -140,7 +140,7 @@ def check_checkpoint(folder: Path, *, resume: bool) -> None:
     ScinnError
         If the folder is there without ``resume``.
     """
-    if folder.exists() and not resume:
+    if _is_begun(folder) and not resume:
         msg = (
             f"{folder} holds what an earlier fit had reached. Go on from there with --resume (resume=True), or start "
             "again with --overwrite."
@@ -158,7 +158,8 @@ def discard(folder: Path) -> None:
     """
     if not folder.exists():
         return
-    _identity_of(folder)
+    if _is_begun(folder):
+        _identity_of(folder)
     try:
         shutil.rmtree(folder)
     except OSError as error:
@@ -166,9 +167,14 @@ def discard(folder: Path) -> None:
         raise ScinnError(msg) from error
 
 
+def _is_begun(folder: Path) -> bool:
+    """Tell whether there is anything in the folder: a kill may have left it empty."""
+    return folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
+
+
 def _make(folder: Path, identity: str) -> None:
     try:
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
     except OSError as error:
         msg = f"the checkpoint {folder} cannot be made: {error.strerror}."
         raise ScinnError(msg) from error

@@ -1,4 +1,4 @@
-"""``scinn-train evaluate``: the paper's protocol on a raw and an imputed ``.h5ad`` file."""
+"""``scinn-train evaluate``: the paper's protocol on a raw and an imputed ``.h5ad`` file or zarr store."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def evaluate(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Hold the cell types of RAW (.h5ad) against what can be told from RAW and from IMPUTED (.h5ad).
+    """Hold the cell types of RAW against what can be told from RAW and from IMPUTED, .h5ad files or zarr stores.
 
     Both are brought to a depth of 10,000 and ln(1 + x). Then 50 principal components, k-means with as many clusters as
     there are cell types, and ARI, NMI and Jaccard index; and the silhouette of the cell types in a 2-D UMAP picture.
@@ -89,9 +89,9 @@ class _Expression:
 
 def _read(path: Path, layer: str | None, *, progress: bool) -> _Expression:
     from scinn_infer.checks import check_chunk
-    from scinn_infer.h5ad import H5adMatrix
+    from scinn_infer.inputs.opening import open_matrix
 
-    with H5adMatrix(path, layer=layer) as matrix:
+    with open_matrix(path, layer=layer) as matrix:
         read = track(
             matrix.chunks(ROWS_AT_ONCE),
             description=f"reading {path.name}",

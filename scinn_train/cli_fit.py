@@ -15,7 +15,7 @@ from scinn_infer.errors import ScinnError
 from scinn_infer.inputs.recognise import files_of
 from scinn_infer.labels import read_labels
 from scinn_infer.progress import busy
-from scinn_infer.report.request import check_genes, from_options
+from scinn_infer.report.request import check_genes, from_options, page_after
 from scinn_infer.wholefile import check_output
 from scinn_train.checkpoint import SUFFIX, check_checkpoint, discard
 from scinn_train.config import DEVICES, PRESETS, Config
@@ -185,13 +185,14 @@ def fit(
     say = speaker(quiet=quiet)
     for sentence in _report(result, output):
         say(sentence)
+    if as_json:
+        print_json(_document(result, output))
     if request:
         from scinn_train.fit_report import write_fit_page
 
-        write_fit_page(result, request, labels=types, source=f"{reference.name}: {layer or 'X'}")
+        with page_after(output):
+            write_fit_page(result, request, labels=types, source=f"{reference.name}: {layer or 'X'}")
         say(f"wrote {request.path}: open it in a browser")
-    if as_json:
-        print_json(_document(result, output))
 
 
 def _efficiency(text: str) -> float | None:

@@ -280,7 +280,8 @@ def fit(
         msg = f"{source}: {empty} cell(s) have no expression in the model's genes; they are left out of the training."
         warnings.warn(msg, ScinnWarning, stacklevel=2)
     threads = config.threads or available_threads()
-    begun_with = (reference.sha256, cell_map is None, config, threads, __version__, torch.__version__)
+    decides = replace(config, tissue="", species="", licence="")
+    begun_with = (reference.sha256, cell_map is None, decides, threads, __version__, torch.__version__)
     kept = open_checkpoint(checkpoint, of=begun_with, resume=resume)
     return _fit(reference, cell_map, config=config, threads=threads, checkpoint=kept, progress=progress)
 

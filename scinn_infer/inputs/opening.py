@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from scinn_infer.errors import ScinnError
-from scinn_infer.h5ad import H5adMatrix
+from scinn_infer.h5ad import H5adMatrix, import_io
 from scinn_infer.inputs.delimited import open_delimited
 from scinn_infer.inputs.loom import open_loom
 from scinn_infer.inputs.mtx import open_mtx
 from scinn_infer.inputs.recognise import Format, recognise
 from scinn_infer.inputs.tenx_h5 import open_tenx_h5
-from scinn_infer.inputs.zarr_store import open_zarr
+from scinn_infer.inputs.zarr_store import open_root, open_zarr
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Iterator
 
     from scinn_infer.inputs.matrix import ExpressionMatrix, FileMatrix
 
@@ -95,3 +97,17 @@ def _open_other(kind: Format, path: Path, *, layer: str | None, transpose: bool,
         case Format.MTX:
             return open_mtx(path, temporary_folder=folder)
     return open_delimited(path, transpose=transpose, temporary_folder=folder)
+
+
+@contextmanager
+def open_anndata(path: Path) -> Iterator[Any]:
+    """Give the root of an ``.h5ad`` file or a zarr store, to read."""
+    if recognise(path) is Format.H5AD:
+        with import_io("reading").File(path, "r") as file:
+            yield file
+        return
+    root, close = open_root(path)
+    try:
+        yield root
+    finally:
+        close()

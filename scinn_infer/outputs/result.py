@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from scinn_infer.h5ad import import_io
 from scinn_infer.h5ad_cells import check_free_places, quality_in
 from scinn_infer.h5ad_write import bytes_needed, check_free, check_name, write_with_layer
+from scinn_infer.inputs.opening import open_anndata
 from scinn_infer.inputs.recognise import ZARR_MARKS, Format, recognise
-from scinn_infer.inputs.zarr_store import open_root
+from scinn_infer.inputs.zarr_store import import_zarr
 from scinn_infer.outputs.base import base_bytes, base_file
 from scinn_infer.outputs.sparse_layer import write_through_hdf5
 from scinn_infer.outputs.zarr_store import write_zarr_with_layer, zarr_bytes_needed
@@ -17,7 +17,7 @@ from scinn_infer.wholefile import check_output, whole_file
 from scinn_infer.wholefolder import check_output_folder, whole_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     import numpy as np
@@ -35,9 +35,12 @@ def check_place(output: Path, *, overwrite: bool, keep: Sequence[Path]) -> None:
     Raises
     ------
     ScinnError
-        If it is one of ``keep``, exists (without ``overwrite``) or has no folder to be in.
+        If it is one of ``keep``, exists (without ``overwrite``) or has no folder to be in; if a package that writes it
+        is not installed.
     """
+    import_io("writing")
     if _is_zarr(output):
+        import_zarr("writing")
         check_output_folder(output, marks=ZARR_MARKS, overwrite=overwrite, keep=keep)
     else:
         check_output(output, overwrite=overwrite, keep=keep)
@@ -64,20 +67,6 @@ def read_quality(output: Path, key: str) -> CellQuality:
     """Return what a result says of the cells, but for what is wide."""
     with open_anndata(output) as root:
         return quality_in(root, key)
-
-
-@contextmanager
-def open_anndata(path: Path) -> Iterator[Any]:
-    """Give the root of an ``.h5ad`` file or a zarr store, to read."""
-    if recognise(path) is Format.H5AD:
-        with import_io("reading").File(path, "r") as file:
-            yield file
-        return
-    root, close = open_root(path)
-    try:
-        yield root
-    finally:
-        close()
 
 
 def write_result(
@@ -173,4 +162,4 @@ def result_bytes(output: Path, matrix: ExpressionMatrix, extent: Extent, columns
 
 
 def _is_zarr(output: Path) -> bool:
-    return output.suffix == ".zarr"
+    return output.suffix.lower() == ".zarr"

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scinn_infer.h5ad import import_io
+from scinn_infer.inputs.opening import open_anndata
 from scinn_infer.inputs.recognise import Format, recognise
-from scinn_infer.inputs.zarr_store import matrix_storage, open_root
+from scinn_infer.inputs.zarr_store import matrix_storage
 from scinn_infer.outputs.csr import CHUNK_VALUES, create, encode, write_csr
 from scinn_infer.storage import open_storage
 
@@ -50,7 +49,7 @@ def fill(
     """
     encode(root, "anndata", "0.1.0")
     if recognise(matrix.path) in {Format.H5AD, Format.ZARR}:
-        with _source_root(matrix.path) as source:
+        with open_anndata(matrix.path) as source:
             _copy_all(source, root, path=matrix.path, folder=temporary_folder, genes=genes)
     else:
         _write_new(root, matrix, genes)
@@ -78,19 +77,6 @@ def _chosen(chunks: Iterable[Rows], genes: npt.NDArray[np.intp] | None) -> Itera
 
 def _narrowed(shape: tuple[int, int], genes: npt.NDArray[np.intp] | None) -> tuple[int, int]:
     return shape if genes is None else (shape[0], genes.size)
-
-
-@contextmanager
-def _source_root(path: Path) -> Iterator[Any]:
-    if recognise(path) is Format.H5AD:
-        with import_io("reading").File(path, "r") as file:
-            yield file
-        return
-    root, close = open_root(path)
-    try:
-        yield root
-    finally:
-        close()
 
 
 def _copy_all(source: Any, target: Any, *, path: Path, folder: Path, genes: npt.NDArray[np.intp] | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import stat
 import zipfile
 from typing import TYPE_CHECKING, Any
 
@@ -116,7 +117,9 @@ def _write_quality(root: Any, key: str, quality: CellQuality) -> None:
 
 def _copy_store(source: Path, path: Path) -> None:
     if source.is_dir():
-        shutil.copytree(source, path)
+        shutil.copytree(source, path, copy_function=shutil.copyfile)
+        for folder in (path, *(entry for entry in path.rglob("*") if entry.is_dir())):
+            folder.chmod(folder.stat().st_mode | stat.S_IRWXU)  # the input may be one that nobody may write to
         return
     inside = folder_inside(source)
     with zipfile.ZipFile(source) as archive:

@@ -69,7 +69,7 @@ def build(
     gene_match = gene_section.section(match)
     sections = [
         Section(gene_match.title, [*(Text(told, warning=True) for told in warned), *gene_match.blocks]),
-        batch_section.section(batch, model.info, match, sample.genes),
+        batch_section.section(batch, model.info, match),
         cell_section.section(quality),
         *_views(sample, groupings, genes),
         Section("Zeros and values", [dropout.against_mean(sample), dropout.values(sample, kept=policy.keeps_nonzeros)]),

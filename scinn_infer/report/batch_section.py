@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 SHOWN = 2000
 
 
-def section(batch: BatchSummary, info: ModelInfo, match: GeneMatch, genes: Sequence[str]) -> Section:
+def section(batch: BatchSummary, info: ModelInfo, match: GeneMatch) -> Section:
     """Hold a batch against the training data.
 
     Parameters
@@ -37,14 +37,13 @@ def section(batch: BatchSummary, info: ModelInfo, match: GeneMatch, genes: Seque
         What the model says about itself.
     match
         How the batch's genes match the model's.
-    genes
-        Names of the genes that both have, in the model's order.
     """
     training = training_summary(info, match)
     correlation = profile_correlation(batch.gene_mean, training.gene_mean)
     blocks: list[Figure | Table | Text] = [
         Text(found, warning=True) for found in differences(batch, training, correlation)
     ]
+    genes = [info.genes[gene] for gene in np.flatnonzero(match.measured)]  # one for each, whatever copies a batch has
     blocks += [_numbers(batch, training), _profiles(batch, training, correlation, genes)]
     return Section("The batch and the training data", blocks)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ from scinn_infer.wholefile import check_output
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
 MOST_GENES = 24
@@ -142,3 +143,13 @@ def _installed(name: str) -> bool:
         return find_spec(name) is not None
     except ValueError:  # a module that is there but says nothing of where it comes from
         return False
+
+
+@contextmanager
+def page_after(output: Path) -> Iterator[None]:
+    """Say of a page that cannot be written that what it is about has been."""
+    try:
+        yield
+    except ScinnError as error:
+        msg = f"{output} was written, but not the page about it: {error}"
+        raise ScinnError(msg) from error

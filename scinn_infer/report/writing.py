@@ -10,6 +10,7 @@ import numpy as np
 from scinn_infer.anndata import provenance
 from scinn_infer.batch import as_rows, open_batch
 from scinn_infer.errors import ScinnError
+from scinn_infer.genes import REFUSE
 from scinn_infer.policies import KEEP, find_policy
 from scinn_infer.report.request import ReportRequest
 
@@ -36,6 +37,7 @@ def write(
     result: npt.NDArray[Any],
     *,
     policy: str = KEEP,
+    duplicates: str = REFUSE,
     labels: Sequence[Any] | None = None,
     labels_name: str = "label",
     report_genes: Sequence[str] = (),
@@ -58,8 +60,8 @@ def write(
         Names of its columns.
     result
         What ``model.impute`` returned (cells × genes).
-    policy
-        The policy that was named there.
+    policy, duplicates
+        What was named there.
     labels
         Known type of each cell (cells,).
     labels_name
@@ -88,7 +90,7 @@ def write(
     request = ReportRequest(path=Path(path), genes=tuple(report_genes), overwrite=overwrite)
     request.check()
     find_policy(policy)
-    batch = open_batch(model.info, genes, source=source, cell_names=cell_names)
+    batch = open_batch(model.info, genes, source=source, cell_names=cell_names, duplicates=duplicates)
     rows = as_rows(X, batch)
     if result.shape != rows.shape:
         msg = (

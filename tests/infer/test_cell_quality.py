@@ -327,6 +327,17 @@ def test_impute_replaces_what_an_earlier_model_left(adata, model, old):
     assert {"scinn_cluster", "scinn_confidence"} <= set(adata.obs)
 
 
+@pytest.mark.parametrize("lazily", [False, True])
+def test_no_quality_of_an_earlier_result_stands_beside_a_new_one(adata, model, tmp_path, lazily):
+    scinn_infer.impute(adata, model)
+    if lazily:
+        adata.write_h5ad(tmp_path / "imputed.h5ad")
+        adata = anndata.experimental.read_lazy(tmp_path / "imputed.h5ad")
+    scinn_infer.impute(adata, model, quality=False)
+    assert list(adata.obs.columns) == ["type"]
+    assert not list(adata.obsm)
+
+
 def test_impute_leaves_it_out_when_asked_to(adata, model, imputed):
     scinn_infer.impute(adata, model, key_added="filled", quality=False)
     assert list(adata.obs) == ["type"]

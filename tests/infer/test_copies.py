@@ -28,6 +28,15 @@ def split(counts, genes, *, copied, seed):
     return np.hstack(columns)[:, order], [names[place] for place in order]
 
 
+def test_the_quality_is_that_of_the_sums(model, counts, genes):
+    X, names = split(counts, genes, copied=[0, 5], seed=1)
+    with pytest.raises(ScinnError, match="more than once"):
+        model.assess(X, names)
+    whole, parts = model.assess(counts, genes), model.assess(X, names, duplicates="sum")
+    for name, values in whole.columns().items():
+        np.testing.assert_array_equal(parts.columns()[name], values)
+
+
 @settings(deadline=None, derandomize=True, max_examples=30)
 @given(
     copied=st.sets(st.integers(0, 59), min_size=1, max_size=8),

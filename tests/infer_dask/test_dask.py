@@ -88,6 +88,14 @@ def test_float64_and_the_threads_of_the_model_are_kept():
     assert MODEL.threads == 1
 
 
+def test_copies_are_summed_when_asked_to():
+    names = [*GENES[:-1], GENES[0]]
+    lazy = MODEL.lazy(X, names, duplicates="sum", chunk_size=96)
+    assert (lazy.compute() == MODEL.impute(X, names, duplicates="sum")).all()
+    with pytest.raises(ScinnError, match="more than once"):
+        MODEL.lazy(X, names)
+
+
 def test_processes_compute_the_same():
     array = da.from_array(X.toarray(), chunks=(200, -1))
     result = scinn_infer.dask.impute(array, TINY, genes=GENES)

@@ -219,6 +219,27 @@ def test_never_writes_to_the_input(batch, model, tmp_path):
     assert contents(tmp_path) == before
 
 
+def test_a_store_around_the_input_is_not_replaced(batch, model, tmp_path):
+    (tmp_path / "spatial.zarr").mkdir()
+    (tmp_path / "spatial.zarr" / ".zgroup").write_text('{"zarr_format": 2}')
+    store = zarr_store(sparse.csr_matrix, 2)(tmp_path / "spatial.zarr", batch)
+    before = contents(tmp_path)
+    with pytest.raises(ScinnError, match="would be lost with it"):
+        apply_file(model, store, tmp_path / "spatial.zarr", overwrite=True)
+    assert contents(tmp_path) == before
+
+
+def test_a_store_that_nobody_may_write_to_gives_one_that_its_owner_may(batch, model, tmp_path):
+    store = zarr_store(sparse.csr_matrix, 2)(tmp_path, batch)
+    entries = [store, *store.rglob("*")]
+    for entry in entries:
+        entry.chmod(entry.stat().st_mode & ~0o222)
+    apply_file(model, store, tmp_path / "out.zarr")
+    for entry in entries:  # for whoever cleans up
+        entry.chmod(entry.stat().st_mode | 0o200)
+    assert all(entry.stat().st_mode & 0o200 for entry in (tmp_path / "out.zarr").rglob("*"))
+
+
 def test_refuses_a_key_that_a_store_has(batch, model, tmp_path):
     path = zarr_store(sparse.csr_matrix, 2)(tmp_path, batch)
     apply_file(model, path, tmp_path / "once.zarr")
@@ -305,16 +326,35 @@ def test_the_commands_start_without_the_packages_for_files():
     assert (ran.returncode, ran.stderr) == (0, "")
 
 
-def test_text_can_be_checked_without_packages_for_files(batch, tmp_path):
-    path = mtx(3, compress=True)(tmp_path, batch)
+def run_without_packages(*arguments) -> subprocess.CompletedProcess[str]:
     code = (
         "import sys; sys.modules.update(dict.fromkeys(['h5py', 'anndata', 'zarr', 'pandas']));"
         "from scinn_infer.cli import main; sys.exit(main())"
     )
-    ran = subprocess.run(
-        [sys.executable, "-c", code, "check", str(TINY), str(path)], capture_output=True, text=True, check=False
-    )
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_text_can_be_checked_without_packages_for_files(batch, tmp_path):
+    ran = run_without_packages("check", TINY, mtx(3, compress=True)(tmp_path, batch))
     assert (ran.returncode, ran.stderr) == (0, "")
+
+
+def test_genes_that_do_not_match_are_told_without_packages_for_files(batch, tmp_path):
+    path = table()(tmp_path, batch)
+    path.write_text(path.read_text().replace("GENE", "Gene"))
+    ran = run_without_packages("check", TINY, path)
+    assert ran.returncode == 2
+    assert "only in upper and lower case" in ran.stdout
+    assert "Verdict: refused." in ran.stdout
+
+
+def test_what_cannot_be_written_is_refused_before_the_input_is_read(batch, tmp_path):
+    for output in ("out.h5ad", "out.zarr"):
+        ran = run_without_packages("apply", TINY, table()(tmp_path, batch), "-o", tmp_path / output)
+        assert (ran.returncode, ran.stdout) == (2, "")
+        assert ran.stderr.count("\n") == 1, "something was said, so something was read"
+        assert 'pip install "scinn[anndata]"' in ran.stderr
 
 
 def test_a_reference_can_be_in_any_format(written, batch):

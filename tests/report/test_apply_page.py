@@ -195,6 +195,20 @@ def test_of_arrays_with_what_is_known_of_each_cell(tiny, tmp_path, make_counts, 
         scinn_infer.report.write(tmp_path / "b.html", model, X, model.genes, result[:5])
 
 
+def test_each_dot_of_the_profiles_has_its_own_gene_where_columns_are_summed(tiny, tmp_path, make_counts, open_page):
+    model, X = scinn_infer.load(tiny, threads=1), make_counts(120)
+    genes, X = [*model.genes, *model.genes[:3]], np.hstack([X, X[:, :3]])
+    result = model.impute(X, genes, duplicates="sum")
+    scinn_infer.report.write(tmp_path / "sums.html", model, X, genes, result, duplicates="sum")
+    opened = open_page(tmp_path / "sums.html")
+    shown = opened.page.evaluate(
+        "[...Bokeh.documents[0]._all_models.values()].map((model) => model.data).filter((data) => data)"
+        ".map((data) => data.get ? Object.fromEntries(data) : data).find((data) => data.training && data.gene).gene"
+    )
+    assert sorted(shown) == sorted(model.genes)
+    assert opened.complaints == []
+
+
 @pytest.mark.parametrize("cells", [1, 2, 6])
 def test_of_hardly_any_cells(tiny, tmp_path, make_counts, open_page, cells):
     model, X = scinn_infer.load(tiny, threads=1), make_counts(cells)

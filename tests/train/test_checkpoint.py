@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import anndata
 import pytest
@@ -98,6 +99,24 @@ def test_a_checkpoint_of_another_fit_is_refused(reference, quick, tmp_path, monk
     (folder / "gene-filter.pt").write_bytes(b"torn")
     with pytest.raises(ScinnError, match=r"gene-filter.pt cannot be read"):
         scinn_train.fit(X, genes, config=quick, checkpoint=folder, resume=True)
+
+
+def test_an_empty_folder_is_no_obstacle_and_neither_are_other_words_for_the_tissue(
+    reference, quick, tmp_path, monkeypatch
+):
+    X, genes, _ = reference
+    (tmp_path / "kept").mkdir()  # as a kill leaves it
+    with monkeypatch.context() as patch:
+        writes(patch, most=2)
+        with pytest.raises(KilledError):
+            scinn_train.fit(X, genes, config=quick, checkpoint=tmp_path / "kept")
+    named = replace(quick, tissue="lung")
+    resumed = scinn_train.fit(X, genes, config=named, checkpoint=tmp_path / "kept", resume=True)
+    assert resumed.info.tissue == "lung"
+    checkpoints.discard(tmp_path / "kept")
+    (tmp_path / "kept").mkdir()
+    checkpoints.discard(tmp_path / "kept")
+    assert not (tmp_path / "kept").exists()
 
 
 def test_what_is_no_checkpoint_is_left_alone(tmp_path):

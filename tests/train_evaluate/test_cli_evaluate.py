@@ -63,6 +63,17 @@ def test_json(pair, capsys):
             assert score["lowest"] <= score["median"] <= score["highest"]
 
 
+def test_reads_zarr_stores_as_apply_writes_them(pair, capsys):
+    results = []
+    for name in ("raw", "imputed"):
+        anndata.read_h5ad(pair / f"{name}.h5ad").write_zarr(pair / f"{name}.zarr")
+    for suffix in ("h5ad", "zarr"):
+        options = ["--labels", "label", "--seeds", 1, "--restarts", 2, "--json"]
+        assert evaluate(pair / f"raw.{suffix}", pair / f"imputed.{suffix}", *options) == 0
+        results.append(json.loads(capsys.readouterr().out))
+    assert results[0] == results[1]
+
+
 def test_says_when_observed_values_were_changed(pair, capsys):
     options = ["--labels", "label", "--layer", "other", "--seeds", 1, "--restarts", 1]
     assert evaluate(pair / "raw.h5ad", pair / "imputed.h5ad", *options) == 0
@@ -131,7 +142,7 @@ def test_refuses_missing_layers_and_files(pair, capsys):
     assert "no layer 'nope'" in refusal(capsys, *files, "--labels", "label", "--layer", "nope")
     assert "not there" in refusal(capsys, pair / "nowhere.h5ad", files[1], "--labels", "label")
     (pair / "text.h5ad").write_text("hello")
-    assert "not an HDF5 file" in refusal(capsys, pair / "text.h5ad", files[1], "--labels", "label")
+    assert "in no format that is read" in refusal(capsys, pair / "text.h5ad", files[1], "--labels", "label")
     assert "--labels" in refusal(capsys, *files)
 
 
