@@ -20,8 +20,9 @@ from scipy import sparse
 from synthetic import gene_names, random_model, write_cells
 
 import scinn_infer
-from scinn_infer.contract import INPUT_EXPRESSION, OUTPUT_IMPUTED
+from scinn_infer.contract import INPUT_COLUMNS, INPUT_EXPRESSION, OUTPUT_IMPUTED
 from scinn_infer.h5ad import H5adMatrix
+from scinn_infer.onnxpaths import only_paths_to
 from scinn_infer.stream import BLOCK
 
 if TYPE_CHECKING:
@@ -108,10 +109,10 @@ def bare_call(content: bytes, threads: int) -> Callable[[Array], Array]:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    only_this = onnxruntime.RunOptions()
-    only_this.only_execute_path_to_fetches = True  # which builds for inference ignore: the quality network runs too
-    return lambda block: session.run([OUTPUT_IMPUTED], {INPUT_EXPRESSION: block}, only_this)[0]
+    # Of the whole file onnxruntime would compute the other outputs too, which scinn does not: that would flatter it.
+    alone = only_paths_to(content, (OUTPUT_IMPUTED,), droppable=(INPUT_COLUMNS,))
+    session = onnxruntime.InferenceSession(alone, options, providers=["CPUExecutionProvider"])
+    return lambda block: session.run([OUTPUT_IMPUTED], {INPUT_EXPRESSION: block})[0]
 
 
 def dense_blocks(model: scinn_infer.Model, path: Path) -> list[Array]:

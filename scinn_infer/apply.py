@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -190,18 +191,20 @@ def apply_file(
             record["selection"] = _selected(selection, write_matrix=write_matrix)
         if quality:
             record["cell_quality"] = Places.under(key_added).record(model.info)
-        write_result(
-            output,
-            matrix,
-            values,
-            key=key_added,
-            extent=extent,
-            provenance=record,
-            columns=columns,
-            recorder=recorder,
-            overwrite=overwrite,
-            keep=inputs,
-        )
+        with ExitStack() as copying:
+            copying.enter_context(busy("copying the input", enabled=progress))
+            write_result(
+                output,
+                matrix,
+                _once_asked_for(values, copying),
+                key=key_added,
+                extent=extent,
+                provenance=record,
+                columns=columns,
+                recorder=recorder,
+                overwrite=overwrite,
+                keep=inputs,
+            )
         if recorder and (sentence := find_doubt(recorder.profile, model.info, batch.match, source=batch.source)):
             warnings.warn(sentence, ScinnWarning, stacklevel=2)
         if report and watch:
@@ -242,6 +245,14 @@ def _look(
             say(sentence)
     with busy("looking at some cells", enabled=progress):  # of a matrix stored by columns, this re-orders all
         return replace(batch, unit_checked=check_sample(matrix.sample(), batch))
+
+
+def _once_asked_for(
+    values: Iterable[npt.NDArray[np.floating[Any]]], copying: ExitStack
+) -> Iterator[npt.NDArray[np.floating[Any]]]:
+    """Yield the values; what comes before any is asked for, the copying of the input, is over then."""
+    copying.close()
+    yield from values
 
 
 def _check_settings(selection: Selection, *, write_matrix: bool, quality: bool, report: ReportRequest | None) -> None:

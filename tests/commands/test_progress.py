@@ -164,7 +164,7 @@ def test_apply_shows_a_bar_and_then_what_it_did(open_terminal, tiny, batches, tm
     words = ["apply", str(tiny), str(batches["fits"]), "-o", str(tmp_path / "imputed.h5ad")]
     terminal = open_terminal()
     assert main_for(infer_group, "scinn-infer", words) == 0
-    assert terminal.bars() == ["looking at some cells", "imputing"]
+    assert terminal.bars() == ["looking at some cells", "copying the input", "imputing"]
     assert any(re.search(r"imputing .*300/300 cells, [\d.,]+ cells/s, .*gone", line) for line in terminal.lines)
     assert terminal.getvalue().rstrip().endswith("zeros are filled.")
 
