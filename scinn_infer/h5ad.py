@@ -6,23 +6,20 @@ import tempfile
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Self, overload
+from typing import TYPE_CHECKING, overload
 
-from scinn_infer.batch import sample_spans
-from scinn_infer.damage import naming_damage as _naming_damage
+from scinn_infer.damage import naming_damage
 from scinn_infer.errors import ScinnError
 from scinn_infer.gene_table import GeneTable
-from scinn_infer.storage import open_storage
+from scinn_infer.storage import StoredRows, open_storage
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator
-    from types import ModuleType, TracebackType
+    from types import ModuleType
 
     import h5py
     import pandas as pd
 
-    from scinn_infer.storage import Rows
 
 OTHER_FORMATS = {
     "matrix": " It looks like a 10x Genomics file: convert it with scanpy.read_10x_h5(old).write_h5ad(new)",
@@ -31,7 +28,7 @@ OTHER_FORMATS = {
 """What other HDF5 files of the field have at their top, and what to do with them."""
 
 
-class H5adMatrix:
+class H5adMatrix(StoredRows):
     """``X`` or a layer (cells × genes) of an ``.h5ad`` file, in the unit and the precision in which it is stored.
 
     A context manager; only the rows that are asked for are read. CSR and dense matrices are read in place. A CSC matrix
@@ -91,7 +88,7 @@ class H5adMatrix:
         )
         self._file = _open(self.path)
         try:
-            with _naming_damage(self.source):
+            with naming_damage(self.source):
                 _check_tables(self._file, self.path)
                 element = find_matrix(self._file, self.path, layer)
                 folder = Path(temporary_folder or tempfile.gettempdir())
@@ -104,14 +101,6 @@ class H5adMatrix:
         self.dtype = self._storage.dtype
         self.storage = self._storage.storage
         self.stored = self._storage.stored
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close the file, and drop the temporary one."""
@@ -143,50 +132,17 @@ class H5adMatrix:
         """The same for messages: read only when one is looked at, since they may be many."""
         return _CellNames(self)
 
-    def rows(self, start: int, stop: int) -> Rows:
-        """Return the cells ``start`` to ``stop`` (cells × genes), as stored: a CSR array or a dense one.
-
-        Raises
-        ------
-        ScinnError
-            If the file is damaged there.
-        """
-        with _naming_damage(self.source):
-            return self._storage.rows(start, stop)
-
-    def chunks(self, batch_size: int) -> Iterator[Rows]:
-        """Yield all cells, ``batch_size`` at a time (cells × genes); memory is bounded by that.
-
-        Raises
-        ------
-        ScinnError
-            If the file is damaged.
-        """
-        for start in range(0, self.shape[0], batch_size):
-            yield self.rows(start, min(start + batch_size, self.shape[0]))
-
-    def sample(self) -> Iterator[tuple[int, Rows]]:
-        """Yield some cells from all over the matrix (cells × genes), with the position of the first of each few.
-
-        Raises
-        ------
-        ScinnError
-            If the file is damaged there.
-        """
-        for start, stop in sample_spans(self.shape[0]):
-            yield start, self.rows(start, stop)
-
     @cached_property
     def _var(self) -> pd.DataFrame:
         from anndata.io import read_elem
 
-        with _naming_damage(f"{self.path}: var"):
+        with naming_damage(f"{self.path}: var"):
             return read_elem(self._file["var"])
 
     def _names(self, axis: str) -> list[str]:
         from anndata.io import read_elem
 
-        with _naming_damage(f"{self.path}: the names in {axis}"):
+        with naming_damage(f"{self.path}: the names in {axis}"):
             names = read_elem(_index(self._file[axis]))
             return [name.decode() if isinstance(name, bytes) else str(name) for name in names]
 
@@ -250,7 +206,7 @@ def _open(path: Path) -> h5py.File:
     if not h5py.is_hdf5(path):
         msg = f"{path} is not an HDF5 file, so no .h5ad whatever its name. Convert it with anndata.AnnData.write_h5ad."
         raise ScinnError(msg)
-    with _naming_damage(str(path)):
+    with naming_damage(str(path)):
         try:
             return h5py.File(path, "r")
         except BlockingIOError as error:  # HDF5 locks what it writes to

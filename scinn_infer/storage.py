@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from contextlib import suppress
 from functools import cached_property
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias
 
 import numpy as np
 from scipy import sparse
 
+from scinn_infer.batch import sample_spans
 from scinn_infer.csc import RowBuckets
+from scinn_infer.damage import naming_damage
 from scinn_infer.errors import ScinnError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
+    from types import TracebackType
 
     import h5py
     import numpy.typing as npt
@@ -42,6 +46,67 @@ class Storage(Protocol):
 
     def close(self) -> None:
         """Drop what was made for reading."""
+
+
+class StoredRows(ABC):
+    """How the rows of a matrix in a file are handed out, whatever the file is; a context manager.
+
+    Attributes
+    ----------
+    source
+        How messages name the matrix.
+    shape
+        Number of cells and genes.
+    """
+
+    source: str
+    shape: tuple[int, int]
+    _storage: Storage
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close the file, and drop temporary ones."""
+
+    def rows(self, start: int, stop: int) -> Rows:
+        """Return the cells ``start`` to ``stop`` (cells × genes), as stored: a CSR array or a dense one.
+
+        Raises
+        ------
+        ScinnError
+            If the file is damaged there.
+        """
+        with naming_damage(self.source):
+            return self._storage.rows(start, stop)
+
+    def chunks(self, batch_size: int) -> Iterator[Rows]:
+        """Yield all cells, ``batch_size`` at a time (cells × genes); memory is bounded by that.
+
+        Raises
+        ------
+        ScinnError
+            If the file is damaged.
+        """
+        for start in range(0, self.shape[0], batch_size):
+            yield self.rows(start, min(start + batch_size, self.shape[0]))
+
+    def sample(self) -> Iterator[tuple[int, Rows]]:
+        """Yield some cells from all over the matrix (cells × genes), with the position of the first of each few.
+
+        Raises
+        ------
+        ScinnError
+            If the file is damaged there.
+        """
+        for start, stop in sample_spans(self.shape[0]):
+            yield start, self.rows(start, stop)
 
 
 def open_storage(element: h5py.Group | h5py.Dataset, *, source: str, temporary_folder: Path) -> Storage:

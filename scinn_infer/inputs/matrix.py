@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
-from scinn_infer.batch import sample_spans
-from scinn_infer.damage import naming_damage
 from scinn_infer.errors import ScinnError
 from scinn_infer.gene_table import GeneTable
+from scinn_infer.storage import StoredRows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -105,7 +104,7 @@ def preparation(matrix: ExpressionMatrix) -> str:
     return f"{matrix.source} {how}; re-ordering it through a temporary file first." if how else ""
 
 
-class FileMatrix:
+class FileMatrix(StoredRows):
     """An :class:`ExpressionMatrix` from its storage and its names.
 
     Parameters
@@ -150,14 +149,6 @@ class FileMatrix:
         self._storage, self._columns, self._close = storage, dict(columns or {}), close
         _check_shape(self.shape, expected=(len(cells), len(genes)), source=source)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
-
     def name_genes_by(self, column: str | None) -> Self:
         """Take the genes' names from a column of ``var``; None leaves them as they are.
 
@@ -189,39 +180,6 @@ class FileMatrix:
     def var_columns(self) -> dict[str, Sequence[str]]:
         """Return what the file says of the genes in words, column by column."""
         return self._columns
-
-    def rows(self, start: int, stop: int) -> Rows:
-        """Return the cells ``start`` to ``stop`` (cells × genes): a CSR array or a dense one.
-
-        Raises
-        ------
-        ScinnError
-            If the file is damaged there.
-        """
-        with naming_damage(self.source):
-            return self._storage.rows(start, stop)
-
-    def chunks(self, batch_size: int) -> Iterator[Rows]:
-        """Yield all cells, ``batch_size`` at a time (cells × genes); memory is bounded by that.
-
-        Raises
-        ------
-        ScinnError
-            If the file is damaged.
-        """
-        for start in range(0, self.shape[0], batch_size):
-            yield self.rows(start, min(start + batch_size, self.shape[0]))
-
-    def sample(self) -> Iterator[tuple[int, Rows]]:
-        """Yield some cells from all over the matrix (cells × genes), with the position of the first of each few.
-
-        Raises
-        ------
-        ScinnError
-            If the file is damaged there.
-        """
-        for start, stop in sample_spans(self.shape[0]):
-            yield start, self.rows(start, stop)
 
 
 def _check_shape(shape: tuple[int, int], *, expected: tuple[int, int], source: str) -> None:
