@@ -30,6 +30,7 @@ def gene_names(genes: int) -> list[str]:
 def random_model(genes: int, *, capture_efficiency: float | None = None) -> bytes:
     """Return a model file for counts, with the real graph in the real widths and random weights."""
     from scinn_infer.contract import ModelInfo, Spread, TrainingData
+    from scinn_train.capture import Capture
     from scinn_train.graph import NetworkWeights, build
 
     random = np.random.default_rng(0)
@@ -59,7 +60,7 @@ def random_model(genes: int, *, capture_efficiency: float | None = None) -> byte
         embedding_bias=bias(EMBEDDING),
         cluster_weight=weight(EMBEDDING, CLUSTERS),
         cluster_bias=bias(CLUSTERS),
-        capture_efficiency=capture_efficiency,
+        capture=Capture(efficiency=capture_efficiency),
     )
     spread = Spread(1.0, 1.0, 1.0, 1.0, 1.0)
     info = ModelInfo(

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scinn_infer import contract
+from scinn_train.capture import Capture
 from scinn_train.cell_reference import describe_cells
 from scinn_train.graph import NORM_EPSILON, NetworkWeights, build
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from scinn_infer.cell_reference import CellReference
 
 GENES, COMPONENTS, HIDDEN, BOTTLENECK, EMBEDDING, CLUSTERS = 60, 6, 12, 8, 5, 3
+CAPTURED = 0.15
 
 
 def tiny_model(unit: str = "counts") -> bytes:
@@ -51,7 +53,7 @@ def tiny_model(unit: str = "counts") -> bytes:
         embedding_bias=weight(EMBEDDING),
         cluster_weight=weight(EMBEDDING, CLUSTERS),
         cluster_bias=weight(CLUSTERS),
-        capture_efficiency=0.15,
+        capture=Capture(efficiency=CAPTURED),
     )
     depth = float(gene_mean.sum())
     info = contract.ModelInfo(
@@ -67,7 +69,7 @@ def tiny_model(unit: str = "counts") -> bytes:
             genes_per_cell=contract.Spread(10.0, 20.0, 30.0, 40.0, 50.0),
             gene_mean=tuple(float(f"{value:.6g}") for value in gene_mean),
         ),
-        capture_efficiency=0.15,
+        capture_efficiency=CAPTURED,
         cell_reference=_reference(weights, gene_mean),
         training={"note": "random weights, for tests only"},
         tissue="none (random weights)",
@@ -104,7 +106,7 @@ def _quality(weights: NetworkWeights, counts: np.ndarray) -> tuple[np.ndarray, n
     hidden = np.tanh(hidden * weights.norm_weight + weights.norm_bias)
     hidden = np.tanh(hidden @ weights.hidden_weight + weights.hidden_bias)
     expected = np.exp(hidden @ weights.decoder_weight + weights.decoder_bias) * size
-    missed = 1 - (weights.capture_efficiency or 0)
+    missed = 1 - CAPTURED
     imputed = np.where(counts == 0, expected / (1 / missed - np.exp(-expected)), counts)
     centred = (np.log1p(imputed / size) - weights.log_mean) * weights.log_scale
     embedding = centred @ weights.embedding_weight + weights.embedding_bias

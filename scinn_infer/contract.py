@@ -119,8 +119,11 @@ class ModelInfo:
         Quality measured on cells held out of the training, name to number.
     capture_efficiency
         Share of a cell's molecules that the model takes to have been captured, between 0 and 1: it decides how
-        ``imputed`` and ``denoised`` follow from ``expected``. None where the first is ``expected`` at the zeros and the
-        second ``expected`` itself, as in format 1.
+        ``imputed`` and ``denoised`` follow from ``expected``. None where it decides nothing: for reads, or where the
+        first is ``expected`` at the zeros and the second ``expected`` itself, as in format 1.
+    molecule_value
+        What one captured molecule shows as, above 0, in the unit of the data at the target depth: of read counts, TPM
+        and FPKM it decides the same. None where it does not.
     cell_reference
         What is known of cells held out of the training, for the drift and the confidence of new cells; None where the
         file does not say.
@@ -138,6 +141,7 @@ class ModelInfo:
     training: dict[str, Any] = field(default_factory=dict)
     quality: dict[str, float] = field(default_factory=dict)
     capture_efficiency: float | None = None
+    molecule_value: float | None = None
     cell_reference: CellReference | None = None
     tissue: str = ""
     species: str = ""
@@ -177,6 +181,7 @@ class ModelInfo:
                 training=_dict(metadata, "training"),
                 quality=_dict(metadata, "quality"),
                 capture_efficiency=_share(_parse(metadata.get(_PREFIX + "capture_efficiency", "null"))),
+                molecule_value=_positive(_parse(metadata.get(_PREFIX + "molecule_value", "null"))),
                 cell_reference=cell_reference.parse(
                     _parse(metadata.get(_PREFIX + "cell_reference", "null")), clusters=clusters
                 ),
@@ -271,6 +276,16 @@ def _share(value: Any) -> float | None:
         return None
     if not 0 < _number(value) < 1:
         msg = f"{value} is not between 0 and 1"
+        raise ValueError(msg)
+    return float(value)
+
+
+def _positive(value: Any) -> float | None:
+    """Return a number above 0, or None."""
+    if value is None:
+        return None
+    if not _number(value) > 0:
+        msg = f"{value} is not above 0"
         raise ValueError(msg)
     return float(value)
 

@@ -11,6 +11,8 @@ from scinn_infer.errors import ScinnError
 
 DEVICES = ("auto", "cpu", "cuda")
 PRESETS = ("default", "paper")
+AUTO, MOLECULES, READS = "auto", "molecules", "reads"
+COUNTED = (AUTO, MOLECULES, READS)
 
 LEAST_CAPTURE_EFFICIENCY = 0.02
 """Below, a difference of nearly equal numbers in the model file would lose its last digits."""
@@ -110,8 +112,8 @@ class Module2Config:
         Evaluations without improvement on the held-out cells before the training stops.
     capture_efficiency
         Share of a cell's molecules that are taken to have been counted (``scinn_train.capture``), from 0.02 to below
-        1; None fills zeros with the expected expression as it is. It has a meaning for UMI counts. For read counts, of
-        which many make a molecule, None may serve better; for TPM and FPKM it is None whatever is said here.
+        1. It has a meaning for counts of molecules; of reads, TPM and FPKM it says no more than that how they were
+        counted is taken into account. None fills zeros with the expected expression as it is, whatever they are.
     weights
         Weights of the loss terms.
     """
@@ -161,6 +163,9 @@ class Config:
     unit
         Unit of the expression: ``"counts"`` (raw counts; depth-normalised to the median depth), ``"tpm"`` or ``"fpkm"``
         (used as they are).
+    counted
+        What a count is: ``"molecules"`` (UMIs) or ``"reads"``; ``"auto"`` tells by how often rare genes are zero
+        (``scinn_train.capture``). TPM and FPKM are of reads.
     clusters
         Number of clusters; None chooses it from the data.
     seed
@@ -183,6 +188,7 @@ class Config:
     """
 
     unit: str = "counts"
+    counted: str = AUTO
     clusters: int | None = None
     seed: int = 0
     min_cells: int = 3
@@ -199,6 +205,7 @@ class Config:
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, operator.index(getattr(self, name)))
         _check(self.unit in UNITS, f"unit is {self.unit!r}; it must be one of {', '.join(UNITS)}.")
+        _check(self.counted in COUNTED, f"counted is {self.counted!r}; it must be one of {', '.join(COUNTED)}.")
         _check(self.device in DEVICES, f"device is {self.device!r}; it must be one of {', '.join(DEVICES)}.")
         _check(self.clusters is None or self.clusters >= 2, f"clusters is {self.clusters}; it must be 2 or more.")
         _check(self.seed >= 0, f"seed is {self.seed}; it must be 0 or more.")

@@ -14,6 +14,7 @@ from scinn_infer import contract
 from scinn_infer.errors import ScinnError
 from scinn_infer.wholefile import whole_file
 from scinn_train import graph
+from scinn_train.capture import Capture
 from scinn_train.forward import forward
 from scinn_train.half_precision import FLOAT16, FLOAT32, check_storage, rounded
 
@@ -39,7 +40,7 @@ _LARGEST_EXPONENT = 60.0
 
 
 def network_weights(
-    networks: TrainedNetworks, scale: NetworkScale, *, target_depth: float | None, capture_efficiency: float | None
+    networks: TrainedNetworks, scale: NetworkScale, *, target_depth: float | None, capture: Capture
 ) -> graph.NetworkWeights:
     """Collect the trained weights, as numpy arrays in the orientation of the exported graph."""
     imputation, quality = networks.imputation, networks.quality
@@ -61,7 +62,7 @@ def network_weights(
         embedding_bias=_array(quality.embedding.bias),
         cluster_weight=_array(quality.clusters.weight).T,
         cluster_bias=_array(quality.clusters.bias),
-        capture_efficiency=capture_efficiency,
+        capture=capture,
     )
 
 
@@ -145,8 +146,8 @@ def prove(
     largest = float((weights.decoder_bias + np.abs(weights.decoder_weight).sum(axis=0)).max())
     _require(largest < _LARGEST_EXPONENT, f"its expected expression can reach e^{largest:.0f}")
     model = scinn_infer.load(content, threads=1)
-    stated = model.info.capture_efficiency
-    _require(stated == weights.capture_efficiency, f"it states a capture efficiency of {stated} that is not its own")
+    stated = Capture(efficiency=model.info.capture_efficiency, molecule=model.info.molecule_value)
+    _require(stated == weights.capture, f"it states a capture that is not its own: {stated}")
     genes = len(weights.log_mean)
     random = np.random.default_rng(0)
     for expression in (cells[:_PROVEN_CELLS].toarray(), _random_cells(cells, random)):

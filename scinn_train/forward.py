@@ -44,16 +44,16 @@ def forward(
     norm_weight, norm_bias = _double(weights.norm_weight), _double(weights.norm_bias)
     hidden = torch.tanh(layer_norm(hidden, hidden.shape[1:], norm_weight, norm_bias, NORM_EPSILON))
     hidden = torch.tanh(hidden @ _double(weights.hidden_weight) + _double(weights.hidden_bias))
-    expected = torch.exp(hidden @ _double(weights.decoder_weight) + _double(weights.decoder_bias)) * size
-    imputed = torch.where(x == 0, capture.fill(expected, weights.capture_efficiency), x)
+    rate = torch.exp(hidden @ _double(weights.decoder_weight) + _double(weights.decoder_bias))
+    imputed = torch.where(x == 0, capture.fill(rate, size, weights.capture), x)
     centred = (torch.log1p(imputed / divisor) - _double(weights.log_mean)) * _double(weights.log_scale)
     embedding = centred @ _double(weights.embedding_weight) + _double(weights.embedding_bias)
     probability = torch.softmax(embedding @ _double(weights.cluster_weight) + _double(weights.cluster_bias), dim=1)
     some = torch.from_numpy(columns) if columns is not None else torch.tensor([0])
-    denoised = capture.denoise(x, expected, weights.capture_efficiency)
+    denoised = capture.denoise(x, rate, size, weights.capture)
     return {
         contract.OUTPUT_IMPUTED: imputed,
-        contract.OUTPUT_EXPECTED: expected,
+        contract.OUTPUT_EXPECTED: rate * size,
         contract.OUTPUT_DENOISED: denoised,
         contract.OUTPUT_CLUSTER_PROBABILITY: probability,
         contract.OUTPUT_EMBEDDING: embedding,

@@ -15,6 +15,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from scinn_infer import contract
+from scinn_train.capture import Capture
 from scinn_train.half_precision import FLOAT32
 
 if TYPE_CHECKING:
@@ -57,8 +58,8 @@ class NetworkWeights:
         Quality network: standardised imputed log expression to the embedding (genes × d), (d,).
     cluster_weight, cluster_bias
         Quality network: embedding to cluster logits (d × clusters), (clusters,).
-    capture_efficiency
-        Share of a cell's molecules that were captured (``scinn_train.capture``); None for none of its corrections.
+    capture
+        How the data was counted (``scinn_train.capture``).
     """
 
     depth_share: Array
@@ -78,7 +79,7 @@ class NetworkWeights:
     embedding_bias: Array
     cluster_weight: Array
     cluster_bias: Array
-    capture_efficiency: float | None = None
+    capture: Capture = Capture()
 
 
 def build(weights: NetworkWeights, info: contract.ModelInfo, *, storage: str = FLOAT32) -> onnx.ModelProto:
@@ -168,46 +169,53 @@ def _imputation_network(graph: _Graph, weights: NetworkWeights, log_expression: 
     )
     decoder = graph.matrix("decoder_weight", weights.decoder_weight)
     bias = graph.constant("decoder_bias", weights.decoder_bias)
-    expected = _decode(graph, hidden, decoder, bias, size, name=contract.OUTPUT_EXPECTED)
-    efficiency = weights.capture_efficiency
-    _captured(
-        graph,
-        efficiency,
-        contract.INPUT_EXPRESSION,
-        expected,
-        names=(contract.OUTPUT_IMPUTED, contract.OUTPUT_DENOISED),
-    )
+    decoded = _decode(graph, hidden, decoder, bias, size, name=contract.OUTPUT_EXPECTED)
+    names = (contract.OUTPUT_IMPUTED, contract.OUTPUT_DENOISED)
+    _captured(graph, weights.capture, contract.INPUT_EXPRESSION, decoded, names=names)
     # The same once more for single genes: only what leads to an output that is asked for is computed.
     some_decoder = graph.node("Gather", decoder, contract.INPUT_COLUMNS, axis=1)
     some_bias = graph.node("Gather", bias, contract.INPUT_COLUMNS, axis=0)
     some_observed = graph.node("Gather", contract.INPUT_EXPRESSION, contract.INPUT_COLUMNS, axis=1)
-    some_expected = _decode(graph, hidden, some_decoder, some_bias, size)
+    some_decoded = _decode(graph, hidden, some_decoder, some_bias, size)
     some_names = (contract.OUTPUT_IMPUTED_COLUMNS, contract.OUTPUT_DENOISED_COLUMNS)
-    _captured(graph, efficiency, some_observed, some_expected, names=some_names)
+    _captured(graph, weights.capture, some_observed, some_decoded, names=some_names)
 
 
-def _decode(graph: _Graph, hidden: str, decoder: str, bias: str, size: str, *, name: str | None = None) -> str:
-    """Return the expected expression of the genes of which the decoder has the weights, at each cell's own depth."""
-    return graph.node("Mul", graph.node("Exp", graph.node("Gemm", hidden, decoder, bias)), size, name=name)
+def _decode(
+    graph: _Graph, hidden: str, decoder: str, bias: str, size: str, *, name: str | None = None
+) -> tuple[str, str]:
+    """Return what is expected of the genes of which the decoder has the weights, at target and at own depth."""
+    rate = graph.node("Exp", graph.node("Gemm", hidden, decoder, bias))
+    return rate, graph.node("Mul", rate, size, name=name)
 
 
-def _captured(graph: _Graph, efficiency: float | None, observed: str, expected: str, *, names: tuple[str, str]) -> None:
+def _captured(
+    graph: _Graph, capture: Capture, observed: str, decoded: tuple[str, str], *, names: tuple[str, str]
+) -> None:
     """Turn the expected expression into the value of a zero that is filled, and of an entry that is denoised.
 
     The formulas, and why, are those of ``scinn_train.capture``.
     """
     imputed, denoised = names
+    rate, expected = decoded
     dropout = graph.node("Equal", observed, graph.scalar(0.0))
-    if efficiency is None:
+    if capture.molecule is not None:
+        molecule = graph.constant("molecule_value", np.float32(capture.molecule))
+        fill = graph.node("Div", expected, graph.node("Add", graph.node("Div", rate, molecule), graph.scalar(1.0)))
+        graph.node("Where", dropout, fill, observed, name=imputed)
+        seen = graph.node("Mul", observed, graph.node("Div", rate, graph.node("Add", rate, molecule)))
+        graph.node("Add", fill, seen, name=denoised)
+        return
+    if capture.efficiency is None:
         graph.node("Where", dropout, expected, observed, name=imputed)
         graph.node("Identity", expected, name=denoised)
         return
-    missed = 1 - efficiency
+    missed = 1 - capture.efficiency
     nothing_seen = graph.node("Exp", graph.node("Neg", expected))
     divisor = graph.node("Sub", graph.constant("one_over_missed", np.float32(1 / missed)), nothing_seen)
     fill = graph.node("Div", expected, divisor)
     graph.node("Where", dropout, fill, observed, name=imputed)
-    seen = graph.node("Mul", observed, graph.constant("captured", np.float32(efficiency)))
+    seen = graph.node("Mul", observed, graph.constant("captured", np.float32(capture.efficiency)))
     unseen = graph.node("Mul", expected, graph.constant("missed", np.float32(missed)))
     graph.node("Add", seen, unseen, name=denoised)
 

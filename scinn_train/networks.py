@@ -51,20 +51,20 @@ class Imputation:
         """ln(1 + 1 / expected normalised expression) (cells × genes), precise where log_expected - log_rate is not."""
         return nn.functional.softplus(-self.log_rate)
 
-    def log_imputed(self, size: torch.Tensor, efficiency: float | None) -> torch.Tensor:
+    def log_imputed(self, size: torch.Tensor, captured: capture.Capture) -> torch.Tensor:
         """Return the imputed matrix as ln(1 + normalised expression): zeros filled, everything else as it was.
 
         Parameters
         ----------
         size
             Size factors of the cells (cells × 1): zeros are filled at each cell's own depth.
-        efficiency
-            Capture efficiency, on which ``scinn_train.capture.fill`` depends.
+        captured
+            How the data was counted, on which ``scinn_train.capture.fill`` depends.
         """
-        if efficiency is None:
+        if captured == capture.Capture():
             filled = self.log_expected
         else:
-            filled = torch.log1p(capture.fill(self.log_rate.exp() * size, efficiency) / size)
+            filled = torch.log1p(capture.fill(self.log_rate.exp(), size, captured) / size)
         return torch.where(self.log_expression == 0, filled, self.log_expression)
 
 

@@ -51,7 +51,7 @@ def _sections(info: ModelInfo, size: int, sha256: str) -> list[list[tuple[str, s
         ("species", info.species or "not stated"),
         ("licence", info.licence or "not stated"),
         ("unit", f"{info.unit}, for input and output alike"),
-        ("capture efficiency", _captured(info.capture_efficiency)),
+        ("capture", _captured(info)),
     ]
     file = [("format", str(info.format)), ("size", decimal(size)), ("SHA-256", sha256)]
     training = [(_name(key), _text(value)) for key, value in info.training.items()]
@@ -87,12 +87,14 @@ def _reference(info: ModelInfo) -> str:
     return f"{info.cell_reference.held_out_cells:,} cells held out of the training"
 
 
-def _captured(efficiency: float | None) -> str:
-    if efficiency is None:
+def _captured(info: ModelInfo) -> str:
+    if info.molecule_value is not None:
+        what = "reads" if info.unit == "counts" else info.unit.upper()
+        return f"one captured molecule shows as about {info.molecule_value:.3g} {what}"
+    if info.capture_efficiency is None:
         return "not taken into account: zeros are filled with the expression that the model expects"
-    return (
-        f"{efficiency:.3g}: of every 100 RNA molecules in a cell about {100 * efficiency:.3g} are taken to be counted"
-    )
+    share = info.capture_efficiency
+    return f"{share:.3g}: of every 100 RNA molecules in a cell about {100 * share:.3g} are taken to be counted"
 
 
 def _spread(spread: Spread) -> str:

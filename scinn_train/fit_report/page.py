@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from scinn_infer.contract import ModelInfo
     from scinn_infer.report.sample import CellSample
     from scinn_train.fitting import Result
 
@@ -174,7 +175,6 @@ def _explained(groups: Groups, before: npt.NDArray[Any], after: npt.NDArray[Any]
 def _genes(result: Result) -> Section:
     info, config = result.info, result.info.training["config"]
     used = min(config["module1"]["filtered_genes"], len(info.genes))
-    efficiency = info.capture_efficiency
     rows = [
         ("genes in the matrix", f"{info.training_data.genes_before_filter:,}"),
         ("the model's genes", f"{len(info.genes):,}, seen in {config['min_cells']} or more cells"),
@@ -184,9 +184,15 @@ def _genes(result: Result) -> Section:
             "cells left out",
             f"{len(result.clusters) - info.training_data.cells:,}, without any expression in these genes",
         ),
-        ("capture efficiency", "not taken into account" if efficiency is None else f"{efficiency:g}, assumed"),
+        ("capture", _captured(info)),
     ]
     return Section("Genes", [Table((), rows, caption="What of the matrix the model is made of.")])
+
+
+def _captured(info: ModelInfo) -> str:
+    if info.molecule_value is not None:
+        return f"a molecule shows as {info.molecule_value:.3g}, estimated from how often genes are zero"
+    return "not taken into account" if info.capture_efficiency is None else f"{info.capture_efficiency:g}, assumed"
 
 
 def _provenance(result: Result, command: str) -> Section:

@@ -22,6 +22,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 import scinn_infer
 from scinn_infer import ScinnError, ScinnTransformer, contract
 from scinn_train import graph
+from scinn_train.capture import Capture
 
 TINY = Path(__file__).parents[2] / "models" / "tiny.onnx"
 
@@ -63,7 +64,7 @@ def small_model(prefix: str) -> scinn_infer.Model:
         training_data=contract.TrainingData(20, GENES, 0.5, spread, spread, tuple(gene_mean.tolist())),
         capture_efficiency=0.15,
     )
-    model = graph.build(graph.NetworkWeights(target_depth=6.0, capture_efficiency=0.15, **weights), info)
+    model = graph.build(graph.NetworkWeights(target_depth=6.0, capture=Capture(efficiency=0.15), **weights), info)
     return scinn_infer.load(model.SerializeToString(deterministic=True), threads=1)
 
 
