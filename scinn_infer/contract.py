@@ -233,6 +233,8 @@ def _check_consistency(info: ModelInfo, source: str) -> None:
         problem = "it states no training cells, or negative expression"
     elif "\0" in "".join((info.tissue, info.species, info.licence, *info.genes)):
         problem = "it has a text with a null character"
+    elif info.capture_efficiency is not None and info.molecule_value is not None:
+        problem = "it states a capture efficiency and a molecule value, of which one is for molecules and one for reads"
     elif info.clusters < 1:
         problem = f"it states {info.clusters} clusters"
     if problem:

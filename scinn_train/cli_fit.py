@@ -18,7 +18,7 @@ from scinn_infer.progress import busy
 from scinn_infer.report.request import check_genes, from_options, page_after
 from scinn_infer.wholefile import check_output
 from scinn_train.checkpoint import SUFFIX, check_checkpoint, discard
-from scinn_train.config import DEVICES, PRESETS, Config
+from scinn_train.config import AUTO, COUNTED, DEVICES, PRESETS, Config
 from scinn_train.half_precision import FLOAT32, STORAGES
 from scinn_train.reading import read_reference
 
@@ -50,10 +50,17 @@ if TYPE_CHECKING:
     help="'paper' is the published objective alone, for comparison.",
 )
 @click.option(
+    "--counted",
+    type=click.Choice(COUNTED),
+    default=AUTO,
+    show_default=True,
+    help="What a count is: a molecule (UMI) or a read. 'auto' tells by how often rare genes are zero.",
+)
+@click.option(
     "--capture-efficiency",
     metavar="P|none",
     help="Share of a cell's molecules that are taken to be counted: it sets the level of the filled zeros. 'none' "
-    "takes what is expected as it is, and may serve better for read counts.  [default: the preset's, 0.15]",
+    "takes what is expected as it is.  [default: the preset's, 0.15]",
 )
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of every random step.")
 @click.option("--threads", metavar="N", type=click.IntRange(min=1), help="CPU threads.  [default: all it may use]")
@@ -88,6 +95,7 @@ def fit(
     unit: str,
     clusters: int | None,
     preset: str,
+    counted: str,
     capture_efficiency: str | None,
     seed: int,
     threads: int | None,
@@ -133,6 +141,7 @@ def fit(
     config = Config.preset(
         preset,
         unit=unit,
+        counted=counted,
         clusters=clusters,
         seed=seed,
         threads=threads,
