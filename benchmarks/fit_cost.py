@@ -54,30 +54,32 @@ def fit(path: Path, *, threads: int) -> dict[str, Any]:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command line does
     started = time.perf_counter()
     import scinn_train
-    from scinn_train.reading import read_reference
+    from scinn_train.fitting import fit_reference  # loads torch
+    from scinn_train.reading import open_reference
+    from scinn_train.reference import prepare
 
     config = scinn_train.Config(threads=threads, device="cpu")
-    fit_model = scinn_train.fit  # loads torch
     imported = time.perf_counter()
-    reference = read_reference(path)
-    X = reference.X
+    with open_reference(path) as given:
+        reference = prepare(given.X, given.genes, config=config, source=given.source)
     read = time.perf_counter()
-    result = fit_model(X, reference.genes, config=config)
+    with reference:
+        result = fit_reference(reference, config=config)
     fitted = time.perf_counter()
+    nonzero = float(reference.genes_per_cell.sum()) / (reference.cells_before * reference.genes_before)
     result.export(path.with_name("model.onnx"))
     exported = time.perf_counter()
     seconds = {
         "imports": imported - started,
-        "reading": read - imported,
+        "reading and checks": read - imported,
         **result.seconds,
-        "checks and quality": fitted - read - sum(result.seconds.values()),
         "export and proof": exported - fitted,
     }
     return {
-        "cells": X.shape[0],
-        "genes": X.shape[1],
+        "cells": reference.cells_before,
+        "genes": reference.genes_before,
         "model_genes": len(result.genes),
-        "zero_fraction": round(1 - X.nnz / (X.shape[0] * X.shape[1]), 4),
+        "zero_fraction": round(1 - nonzero, 4),
         "clusters": result.info.clusters,
         "epochs": len(result.history),
         "seconds": {stage: round(value, 2) for stage, value in seconds.items()},

@@ -15,7 +15,8 @@ from scinn_train.config import Config, LossWeights, Module1Config, Module2Config
 
 if TYPE_CHECKING:
     from scinn_train.estimator import ScinnImputer
-    from scinn_train.fitting import Result, fit
+    from scinn_train.fitting import fit
+    from scinn_train.result import Result
 
 __all__ = [
     "Config",
@@ -29,7 +30,7 @@ __all__ = [
     "fit",
 ]
 
-_WITH_TORCH = {"Result": "fitting", "ScinnImputer": "estimator", "fit": "fitting"}
+_WITH_TORCH = {"Result": "result", "ScinnImputer": "estimator", "fit": "fitting"}
 
 
 def __getattr__(name: str) -> Any:

@@ -74,7 +74,7 @@ class Checkpoint:
         import torch
 
         try:
-            state: State = torch.load(self._path(name), weights_only=True)
+            state: State = torch.load(self._path(name), map_location="cpu", weights_only=True)
         except Exception as error:
             msg = f"{self._path(name)} cannot be read, so the fit cannot go on from it. Remove it, and fit again."
             raise ScinnError(msg) from error

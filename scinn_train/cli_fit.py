@@ -17,15 +17,17 @@ from scinn_infer.labels import read_labels
 from scinn_infer.progress import busy
 from scinn_infer.report.request import check_genes, from_options, page_after
 from scinn_infer.wholefile import check_output
+from scinn_train.cell_store import MEMORY_GB
 from scinn_train.checkpoint import SUFFIX, check_checkpoint, discard
 from scinn_train.config import AUTO, COUNTED, DEVICES, PRESETS, Config
 from scinn_train.half_precision import FLOAT32, STORAGES
-from scinn_train.reading import read_reference
+from scinn_train.reading import open_reference
+from scinn_train.reference import prepare
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from scinn_train.fitting import Result
+    from scinn_train.result import Result
 
 
 @click.command(short_help="Fit scINN on a reference and export it as one .onnx file.")
@@ -66,6 +68,16 @@ if TYPE_CHECKING:
 @click.option("--threads", metavar="N", type=click.IntRange(min=1), help="CPU threads.  [default: all it may use]")
 @click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True, help="Where torch computes.")
 @click.option(
+    "--memory",
+    "memory_gb",
+    metavar="GB",
+    type=click.FloatRange(min=0),
+    default=MEMORY_GB,
+    show_default=True,
+    help="Gigabytes of REFERENCE, 8 bytes a non-zero entry, that are kept in memory; a larger one is kept in a "
+    "temporary file.",
+)
+@click.option(
     "--weights",
     type=click.Choice(STORAGES),
     default=FLOAT32,
@@ -100,6 +112,7 @@ def fit(
     seed: int,
     threads: int | None,
     device: str,
+    memory_gb: float,
     weights: str,
     tissue: str,
     species: str,
@@ -152,36 +165,36 @@ def fit(
     )
     if capture_efficiency is not None:
         config = replace(config, module2=replace(config.module2, capture_efficiency=_efficiency(capture_efficiency)))
-    read = read_reference(
-        reference,
-        layer=layer,
-        transpose=transpose,
-        gene_column=gene_column,
-        gene_ids=gene_ids,
-        progress=not quiet,
-    )
     types = (labels, read_labels(reference, labels)) if labels else None
-    if request:
-        seen_in = (read.X > 0).sum(axis=0)
-        check_genes(
-            request.genes, [gene for gene, cells in zip(read.genes, seen_in, strict=True) if cells >= config.min_cells]
-        )
-    import scinn_train
+    from scinn_train.fitting import fit_reference
 
-    if not resume:
-        discard(checkpoint)
-    try:
-        result = scinn_train.fit(
-            read.X,
-            read.genes,
+    with open_reference(
+        reference, layer=layer, transpose=transpose, gene_column=gene_column, gene_ids=gene_ids
+    ) as given:
+        prepared = prepare(
+            given.X,
+            given.genes,
             config=config,
-            gene_ids=read.gene_ids,
-            cell_names=read.cells,
-            source=read.source,
-            checkpoint=checkpoint,
-            resume=resume,
+            gene_ids=given.gene_ids,
+            cell_names=given.cells,
+            source=given.source,
+            memory_gb=memory_gb,
             progress=not quiet,
         )
+    try:
+        with prepared:
+            if request:
+                check_genes(request.genes, prepared.genes)
+            if not resume:
+                discard(checkpoint)
+            result = fit_reference(
+                prepared,
+                config=config,
+                source=given.source,
+                checkpoint=checkpoint,
+                resume=resume,
+                progress=not quiet,
+            )
         with busy("proving the model file", enabled=not quiet):
             result.export(output, weights=weights, overwrite=overwrite)
     except KeyboardInterrupt:

@@ -17,7 +17,8 @@ from scinn_train.normalise import log1p, replace_data
 
 if TYPE_CHECKING:
     import numpy.typing as npt
-    from scipy import sparse
+
+    from scinn_train.expression import Expression
 
     Array = npt.NDArray[np.float32]
 
@@ -26,9 +27,7 @@ _CELLS_PER_COMPONENT = 3
 _SMALLEST_SHARE = 1e-3  # of the first one's deviation: what varies less is rounding, and would be blown up
 
 
-def principal_directions(
-    normalised: sparse.csr_array, log_scale: Array, *, count: int, random: np.random.Generator
-) -> Array:
+def principal_directions(normalised: Expression, log_scale: Array, *, count: int, random: np.random.Generator) -> Array:
     """Return the directions onto which the network projects a cell (genes × components).
 
     Parameters
@@ -48,7 +47,7 @@ def principal_directions(
     root of its component's, relative to the first, so that late components count, but not as much as early ones.
     """
     cells, genes = normalised.shape
-    sample = log1p(normalised[np.sort(random.permutation(cells)[:_MOST_CELLS])])
+    sample = log1p(normalised.rows(np.sort(random.permutation(cells)[:_MOST_CELLS])))
     count = max(1, min(count, sample.shape[0] // _CELLS_PER_COMPONENT, genes - 1))
     standardised = replace_data(sample, sample.data * log_scale[sample.indices])
     with warnings.catch_warnings():

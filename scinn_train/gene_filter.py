@@ -15,6 +15,7 @@ from torch import nn
 
 from scinn_infer.progress import track
 from scinn_train import minibatch
+from scinn_train.expression import Expression
 from scinn_train.networks import initialise
 from scinn_train.randomness import derive, torch_seed
 
@@ -22,13 +23,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     import numpy.typing as npt
-    from scipy import sparse
 
     from scinn_train.config import Module1Config
 
 
 def gene_scores(
-    X: sparse.csr_array, *, config: Module1Config, seed: int, device: torch.device, progress: bool = False
+    X: Expression, *, config: Module1Config, seed: int, device: torch.device, progress: bool = False
 ) -> npt.NDArray[np.float32]:
     """Score each gene by how much it helps to tell the cells apart.
 
@@ -55,7 +55,9 @@ def gene_scores(
             enabled=progress,
         )
         with torch_seed(derive(seed, "gene filter weights", repeat)):
-            weight = _encoder_weight(X[sample], epochs, config=config, random=random, device=device)
+            weight = _encoder_weight(
+                Expression.held(X.rows(sample)), epochs, config=config, random=random, device=device
+            )
         scores += _min_max(weight.std(axis=0)) / config.filter_repeats
     return scores
 
@@ -66,7 +68,7 @@ def select_genes(scores: npt.NDArray[np.float32], *, count: int) -> npt.NDArray[
 
 
 def _encoder_weight(
-    X: sparse.csr_array,
+    X: Expression,
     epochs: Iterable[int],
     *,
     config: Module1Config,
@@ -74,10 +76,10 @@ def _encoder_weight(
     device: torch.device,
 ) -> npt.NDArray[np.float32]:
     cells, genes = X.shape
-    encoder = nn.Linear(genes, config.filter_hidden).to(device)
-    decoder = nn.Linear(config.filter_hidden, genes).to(device)
+    encoder, decoder = nn.Linear(genes, config.filter_hidden), nn.Linear(config.filter_hidden, genes)
     for layer in (encoder, decoder):
         initialise(layer)
+        layer.to(device)
     parameters = [*encoder.parameters(), *decoder.parameters()]
     optimiser = torch.optim.AdamW(parameters, lr=1e-3, weight_decay=1e-6, eps=1e-7)
     for _ in epochs:

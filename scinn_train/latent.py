@@ -7,6 +7,7 @@ with seeds of their own, and three snapshots an epoch apart from each, give nine
 
 from __future__ import annotations
 
+import copy
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -16,12 +17,12 @@ from torch import nn
 
 from scinn_infer.progress import track
 from scinn_train import minibatch
+from scinn_train.expression import Expression
 from scinn_train.networks import initialise
 from scinn_train.randomness import derive, torch_seed
 
 if TYPE_CHECKING:
     import numpy.typing as npt
-    from scipy import sparse
 
     from scinn_train.checkpoint import Checkpoint
     from scinn_train.config import Module1Config
@@ -52,22 +53,17 @@ class StackedBayesianAutoencoder(nn.Module):
         mean, variance = self.mean(hidden), torch.softmax(self.variance(hidden), dim=1)
         reconstructions = []
         for decoder in self.decoders:
-            noise = torch.randn(mean.shape[1], device=mean.device)  # one vector, shared by the batch
+            noise = torch.randn(mean.shape[1]).to(mean.device)  # one vector, shared by the batch
             reconstructions.append(decoder(mean + variance.sqrt() * _NOISE * noise))
         return mean, variance, reconstructions
 
-    @torch.no_grad()
-    def encode(self, X: sparse.csr_array, device: torch.device) -> Array:
-        """Return the mean of the latents of every cell (cells × latents)."""
-        self.eval()
-        rows = minibatch.in_order(X.shape[0], _DENSE_ROWS)
-        latent = [self.mean(self.encoder(minibatch.dense(X, batch, device))).cpu().numpy() for batch in rows]
-        self.train()
-        return np.concatenate(latent)
+    def latent(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the mean of the latents (cells × latents)."""
+        return self.mean(self.encoder(x))
 
 
 def latent_ensemble(
-    X: sparse.csr_array,
+    X: Expression,
     *,
     config: Module1Config,
     seed: int,
@@ -89,10 +85,19 @@ def latent_ensemble(
 
     def latents_of(network: int) -> list[Array]:
         random = np.random.default_rng(derive(seed, "latent", network))
-        sample = X[np.sort(random.permutation(X.shape[0])[: config.sample_size(X.shape[0])])]
+        sample = X.rows(np.sort(random.permutation(X.shape[0])[: config.sample_size(X.shape[0])]))
         name = f"latent network {network + 1} of {config.networks}"
         with torch_seed(derive(seed, "latent weights", network)):
-            return _train(X, sample, config=config, random=random, device=device, name=name, progress=progress)
+            snapshots = _train(
+                Expression.held(sample),
+                large=X.shape[0] >= config.large,
+                config=config,
+                random=random,
+                device=device,
+                name=name,
+                progress=progress,
+            )
+        return _encode(X, snapshots, device)
 
     return [
         latent
@@ -102,23 +107,23 @@ def latent_ensemble(
 
 
 def _train(
-    X: sparse.csr_array,
-    sample: sparse.csr_array,
+    sample: Expression,
     *,
+    large: bool,
     config: Module1Config,
     random: np.random.Generator,
     device: torch.device,
     name: str,
     progress: bool,
-) -> list[Array]:
+) -> list[StackedBayesianAutoencoder]:
+    """Train one network, and return it as it was after each of the last epochs."""
     cells, genes = sample.shape
-    large = X.shape[0] >= config.large
     model = StackedBayesianAutoencoder(
         genes, latents=25 if large else 15, hidden=64, normalise=cells > config.batch_norm_above
     ).to(device)
     rate, decay, weight = (1e-3, 1e-2, 50.0) if large else (5e-4, 1e-3, 100.0)
     optimiser = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=decay, eps=1e-7)
-    snapshots: list[Array] = []
+    snapshots: list[StackedBayesianAutoencoder] = []
     epochs = config.warmup_epochs + config.latent_epochs + config.snapshots
     for epoch in track(range(epochs), description=name, total=epochs, unit="epochs", enabled=progress):
         for rows in minibatch.shuffled(cells, config.batch_size(cells), random):
@@ -128,8 +133,18 @@ def _train(
             loss.backward()
             optimiser.step()
         if epoch >= epochs - config.snapshots:
-            snapshots.append(model.encode(X, device))
+            snapshots.append(copy.deepcopy(model).eval())
     return snapshots
+
+
+@torch.no_grad()
+def _encode(X: Expression, networks: list[StackedBayesianAutoencoder], device: torch.device) -> list[Array]:
+    """Return each network's latents of every cell (cells × latents); the cells are gone through once for all."""
+    blocks = []
+    for rows in minibatch.in_order(X.shape[0], _DENSE_ROWS):
+        cells = minibatch.dense(X, rows, device)
+        blocks.append([network.latent(cells).cpu().numpy() for network in networks])
+    return [np.concatenate(of_one) for of_one in zip(*blocks, strict=True)]
 
 
 def _loss(model: StackedBayesianAutoencoder, batch: torch.Tensor, *, warm_up: bool, weight: float) -> torch.Tensor:

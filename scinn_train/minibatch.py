@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from scipy import sparse
 
+    from scinn_train.expression import Expression
+
     Rows = npt.NDArray[np.intp]
 
 
@@ -31,6 +33,11 @@ def in_order(cells: int, size: int) -> Iterator[Rows]:
         yield np.arange(start, min(start + size, cells))
 
 
-def dense(X: sparse.csr_array, rows: Rows, device: torch.device) -> torch.Tensor:
-    """Return some cells of a sparse matrix as a dense float32 tensor (rows × genes) on the device."""
-    return torch.from_numpy(X[rows].toarray().astype(np.float32, copy=False)).to(device)
+def dense(X: Expression, rows: Rows, device: torch.device) -> torch.Tensor:
+    """Return some cells as a dense float32 tensor (rows × genes) on the device."""
+    return as_tensor(X.rows(rows), device)
+
+
+def as_tensor(X: sparse.csr_array, device: torch.device) -> torch.Tensor:
+    """Return the few rows of a sparse matrix as a dense float32 tensor (rows × genes) on the device."""
+    return torch.from_numpy(X.toarray().astype(np.float32, copy=False)).to(device)

@@ -16,16 +16,16 @@ from scinn_train.checkpoint import Checkpoint
 from scinn_train.consensus import combine
 from scinn_train.gene_filter import gene_scores, select_genes
 from scinn_train.latent import latent_ensemble
-from scinn_train.normalise import scale_rows
+from scinn_train.normalise import to_unit_range
 from scinn_train.randomness import derive
 from scinn_train.similarity import Similarity
 
 if TYPE_CHECKING:
     import numpy.typing as npt
     import torch
-    from scipy import sparse
 
     from scinn_train.config import Module1Config
+    from scinn_train.expression import Expression
 
     Array = npt.NDArray[np.float32]
     Labels = npt.NDArray[np.intp]
@@ -43,15 +43,18 @@ class CellMap:
         The member of the latent ensemble whose clusters agree best with the consensus (cells × latents).
     similarity
         Pearson correlation of the cells' latents, for any pairs.
+    sha256
+        Digest of the training matrix, where the fit is known that it comes from.
     """
 
     clusters: Labels
     latent: Array
     similarity: Similarity
+    sha256: str = ""
 
 
 def map_cells(
-    log_expression: sparse.csr_array,
+    log_expression: Expression,
     *,
     config: Module1Config,
     clusters: int | None,
@@ -72,7 +75,7 @@ def map_cells(
         Where the gene filter, each latent network and the clusters are kept as soon as they are there.
     """
     checkpoint = checkpoint or Checkpoint()
-    scaled = scale_rows(log_expression, 1 / log_expression.max(axis=1).toarray().ravel())  # each cell to [0, 1]
+    scaled = log_expression.map(to_unit_range)
     kept = np.arange(scaled.shape[1])
     if scaled.shape[1] > config.filtered_genes:
         (scores,) = checkpoint.remember(
@@ -80,7 +83,7 @@ def map_cells(
         )
         kept = select_genes(scores, count=config.filtered_genes)
     latents = latent_ensemble(
-        scaled[:, kept], config=config, seed=seed, device=device, checkpoint=checkpoint, progress=progress
+        scaled.with_genes(kept), config=config, seed=seed, device=device, checkpoint=checkpoint, progress=progress
     )
     clusterings = checkpoint.remember(
         "clusters", lambda: _cluster(latents, config=config, clusters=clusters, seed=seed, progress=progress)

@@ -10,20 +10,32 @@ from scipy import sparse
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from scinn_train.expression import Expression
 
-def averaging(neighbours: npt.NDArray[np.intp]) -> sparse.csr_array:
-    """Return the matrix that takes each cell to the mean over its neighbours (cells × cells, sparse).
+    Neighbours = npt.NDArray[np.intp]
 
-    Applied to linear expression, not to logarithms: the mean of logarithms understates what a dropout hides. The cell
-    itself is not among its neighbours, so that what is learnt is not its own noise.
+
+def mean_expression(X: Expression, neighbours: Neighbours) -> sparse.csr_array:
+    """Return the mean expression over the neighbours of some cells (rows × genes, sparse).
+
+    Of linear expression, not of logarithms: the mean of logarithms understates what a dropout hides. The cell itself is
+    not among its neighbours, so that what is learnt is not its own noise.
 
     Parameters
     ----------
+    X
+        Linear normalised expression of all cells (cells × genes).
     neighbours
-        Indices of each cell's neighbours (cells × neighbours).
+        Indices of each cell's neighbours (rows × neighbours).
     """
-    cells, count = neighbours.shape
+    needed, places = np.unique(neighbours, return_inverse=True)
+    return averaging(places.reshape(neighbours.shape), cells=len(needed)) @ X.rows(needed)
+
+
+def averaging(neighbours: Neighbours, *, cells: int) -> sparse.csr_array:
+    """Return the matrix that takes cells to the mean over each row's neighbours (rows × cells, sparse)."""
+    rows, count = neighbours.shape
     weights = np.full(neighbours.size, 1 / count, dtype=np.float32)
     return sparse.csr_array(
-        (weights, neighbours.ravel(), np.arange(0, neighbours.size + 1, count)), shape=(cells, cells)
+        (weights, neighbours.ravel(), np.arange(0, neighbours.size + 1, count)), shape=(rows, cells)
     )

@@ -32,20 +32,20 @@ class Normalisation:
     target_depth: float | None
 
     @classmethod
-    def from_cells(cls, X: sparse.csr_array, *, unit: str) -> Normalisation:
-        """Choose the target depth from the training cells (cells × genes), which must all have some expression."""
-        return cls(target_depth=float(np.median(depth(X))) if unit == "counts" else None)
+    def from_depths(cls, depths: npt.NDArray[np.float64], *, unit: str) -> Normalisation:
+        """Choose the target depth from the depths of the training cells (cells,), which must all have some."""
+        return cls(target_depth=float(np.median(depths)) if unit == "counts" else None)
 
-    def size_factors(self, X: sparse.csr_array) -> Array:
+    def size_factors(self, depths: npt.NDArray[np.float64]) -> Array:
         """Return each cell's depth over the target depth, shape (cells,); one for a cell without expression."""
         if self.target_depth is None:
-            return np.ones(X.shape[0], dtype=np.float32)
-        factors = depth(X) / self.target_depth
+            return np.ones(len(depths), dtype=np.float32)
+        factors = depths / self.target_depth
         return np.where(factors > 0, factors, 1.0).astype(np.float32)
 
     def normalise(self, X: sparse.csr_array) -> sparse.csr_array:
         """Return the linear normalised expression (cells × genes); zeros stay zero."""
-        return scale_rows(X, 1 / self.size_factors(X))
+        return scale_rows(X, 1 / self.size_factors(depth(X)))
 
 
 def depth(X: sparse.csr_array) -> npt.NDArray[np.float64]:
@@ -53,9 +53,19 @@ def depth(X: sparse.csr_array) -> npt.NDArray[np.float64]:
     return np.asarray(X.sum(axis=1, dtype=np.float64)).ravel()
 
 
+def column_sums(X: sparse.csr_array) -> npt.NDArray[np.float64]:
+    """Return the sum over some cells of each gene, shape (genes,)."""
+    return np.asarray(X.sum(axis=0, dtype=np.float64)).ravel()
+
+
 def log1p(X: sparse.csr_array) -> sparse.csr_array:
     """Return ln(1 + x) of every entry (cells × genes)."""
     return replace_data(X, np.log1p(X.data))
+
+
+def to_unit_range(X: sparse.csr_array) -> sparse.csr_array:
+    """Scale each cell, which must have some expression, to [0, 1]."""
+    return scale_rows(X, 1 / X.max(axis=1).toarray().ravel())
 
 
 def scale_rows(X: sparse.csr_array, factors: npt.NDArray[np.floating]) -> sparse.csr_array:

@@ -11,7 +11,7 @@ import numpy as np
 
 from scinn_infer import __version__
 from scinn_infer.contract import Spread, TrainingData
-from scinn_train.normalise import depth
+from scinn_train.expression import Expression
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,19 +20,20 @@ if TYPE_CHECKING:
     from scipy import sparse
 
     from scinn_train.config import Config
+    from scinn_train.reference import Reference
 
 
-def describe_data(X: sparse.csr_array, *, genes_before_filter: int, sha256: str) -> TrainingData:
-    """Describe the training cells (cells × model genes), in their own unit."""
-    gene_mean = np.asarray(X.sum(axis=0, dtype=np.float64)).ravel() / X.shape[0]
+def describe_data(reference: Reference) -> TrainingData:
+    """Describe the training cells in their own unit."""
+    cells, genes = reference.X.shape
     return TrainingData(
-        cells=X.shape[0],
-        genes_before_filter=genes_before_filter,
-        zero_fraction=round(1 - X.nnz / (X.shape[0] * X.shape[1]), 6),
-        depth=_spread(depth(X)),
-        genes_per_cell=_spread(np.diff(X.indptr)),
-        gene_mean=tuple(_significant(gene_mean)),
-        sha256=sha256,
+        cells=cells,
+        genes_before_filter=reference.genes_before,
+        zero_fraction=round(1 - int(reference.genes_per_cell.sum()) / (cells * genes), 6),
+        depth=_spread(reference.depth),
+        genes_per_cell=_spread(reference.genes_per_cell),
+        gene_mean=tuple(_significant(reference.gene_mean)),
+        sha256=reference.sha256,
     )
 
 
@@ -51,11 +52,19 @@ def matrix_sha256(X: sparse.csr_array, genes: Sequence[str]) -> str:
     The digest is over the little-endian bytes of: the shape (two int64), the gene names joined by newlines (UTF-8), the
     row pointers (int64), the column indices (int64, ascending in each row) and the values (float32) of its CSR form.
     """
+    return stored_sha256(Expression.held(X), genes)
+
+
+def stored_sha256(X: Expression, genes: Sequence[str]) -> str:
+    """Return the same of a training matrix that is read chunk by chunk."""
     digest = hashlib.sha256()
     digest.update(np.array(X.shape, dtype="<i8").tobytes())
     digest.update("\n".join(genes).encode())
-    for array, dtype in ((X.indptr, "<i8"), (X.indices, "<i8"), (X.data, "<f4")):
-        digest.update(np.ascontiguousarray(array, dtype=dtype).tobytes())
+    digest.update(np.concatenate([[0], np.cumsum(X.entries)]).astype("<i8").tobytes())
+    for rows in X.chunks():
+        digest.update(rows.indices.astype("<i8").tobytes())
+    for rows in X.chunks():
+        digest.update(np.ascontiguousarray(rows.data, dtype="<f4").tobytes())
     return digest.hexdigest()
 
 

@@ -15,10 +15,10 @@ from scinn_train.randomness import derive
 
 if TYPE_CHECKING:
     import numpy.typing as npt
-    from scipy import sparse
 
     from scinn_infer.cell_reference import CellReference
     from scinn_train.config import Module2Config
+    from scinn_train.expression import Expression
     from scinn_train.minibatch import Rows
     from scinn_train.training import TrainedNetworks
 
@@ -53,7 +53,7 @@ class Recovery:
 
 def recover(
     networks: TrainedNetworks,
-    normalised: sparse.csr_array,
+    normalised: Expression,
     *,
     config: Module2Config,
     seed: int,
@@ -98,7 +98,7 @@ def recover(
 
 def describe_held_out(
     networks: TrainedNetworks,
-    normalised: sparse.csr_array,
+    normalised: Expression,
     size_factors: npt.NDArray[np.float32],
     clusters: npt.NDArray[np.intp],
     *,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from scipy import sparse
@@ -13,15 +13,20 @@ from scipy import sparse
 from scinn_infer.checks import check_chunk, check_exact, check_unit
 from scinn_infer.errors import ScinnError
 from scinn_infer.genes import gene_names, look_like_barcodes
-from scinn_train.normalise import depth, scale_rows
-from scinn_train.provenance import matrix_sha256
+from scinn_infer.progress import busy, track
+from scinn_train.cell_store import MEMORY_GB, CellStore
+from scinn_train.expression import CHUNK_ENTRIES, Expression
+from scinn_train.normalise import column_sums, depth, scale_rows
+from scinn_train.provenance import stored_sha256
+from scinn_train.reading import in_blocks
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     import numpy.typing as npt
 
     from scinn_train.config import Config
+    from scinn_train.reading import RowBlocks
 
 FEWEST_CELLS = 20
 """Below this number of cells neither neighbourhoods nor held-out cells mean anything."""
@@ -33,29 +38,43 @@ _SAME_SHARE = 1e-7  # cells whose shares of their depth differ by less than this
 
 @dataclass(frozen=True)
 class Reference:
-    """A training matrix that has passed every check.
+    """A training matrix that has passed every check; a context manager, which gives back what it is kept in.
 
     Attributes
     ----------
     X
-        Non-negative expression of the cells with any expression and of the model's genes (cells × genes), float32 CSR.
+        Non-negative expression of the cells with any expression and of the model's genes (cells × genes).
     genes, gene_ids
         Names of the model's genes, and their Ensembl ids where known (else empty).
     cells
         Rows of the caller's matrix that the rows of X are: those without any expression in these genes are left out.
+    depth, genes_per_cell
+        Sum and number of the non-zero entries of each row of X (cells,).
+    gene_mean
+        Mean of each column of X (genes,).
     cells_before, genes_before
         Shape of the caller's matrix.
     sha256
         Digest of the caller's matrix.
     """
 
-    X: sparse.csr_array
+    X: Expression
     genes: tuple[str, ...]
     gene_ids: tuple[str, ...]
     cells: npt.NDArray[np.intp]
+    depth: npt.NDArray[np.float64]
+    genes_per_cell: npt.NDArray[np.int64]
+    gene_mean: npt.NDArray[np.float64]
     cells_before: int
     genes_before: int
     sha256: str
+    _store: CellStore
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._store.close()
 
 
 def prepare(
@@ -67,13 +86,18 @@ def prepare(
     cell_names: Sequence[str] | None = None,
     source: str = "the matrix",
     unit_checked: bool = False,
+    memory_gb: float = MEMORY_GB,
+    progress: bool = False,
 ) -> Reference:
     """Check a training matrix and choose the model's cells and genes.
+
+    It is read once, and kept as it is: what follows reads rows of that.
 
     Parameters
     ----------
     X
-        Non-negative expression (cells × genes) in ``config.unit``, numpy or scipy sparse.
+        Non-negative expression (cells × genes) in ``config.unit``, as :class:`scinn_train.reading.ReferenceMatrix` has
+        it.
     genes, gene_ids
         Names of the columns, and their Ensembl ids where known.
     cell_names
@@ -82,56 +106,128 @@ def prepare(
         How messages name the matrix.
     unit_checked
         Whether it is known to be in that unit; otherwise logarithms are refused.
+    memory_gb
+        Gigabytes of entries that may be kept in memory; more of them go into a temporary file.
+    progress
+        Whether to show a progress bar on a terminal.
 
     Raises
     ------
     ScinnError
-        If it cannot be trained on; the message says why, and what to do.
+        If it cannot be trained on, or there is no room for it; the message says why, and what to do.
     """
     names = gene_names(genes)
-    matrix = _to_csr(X, source)
-    _check_shape(matrix, names, gene_ids, source)
-    check_chunk(matrix, genes=names, cell_names=cell_names, source=source)
+    with in_blocks(X, source=source) as given:
+        _check_type(given.dtype, source)
+        _check_shape(given.shape, names, gene_ids, source)
+        store = CellStore(len(names), memory_gb=memory_gb, expected=given.stored)
+        try:
+            checked = _checked(given, names, cell_names=cell_names, source=source)
+            for rows in track(
+                checked,
+                description="reading",
+                total=given.shape[0],
+                size=lambda rows: rows.shape[0],
+                enabled=progress,
+            ):
+                store.append(rows)
+            with busy("checking the reference", enabled=progress):
+                return _choose(store, names, gene_ids, config=config, source=source, unit_checked=unit_checked)
+        except BaseException:
+            store.close()
+            raise
+
+
+def _checked(
+    given: RowBlocks, genes: list[str], *, cell_names: Sequence[str] | None, source: str
+) -> Iterator[sparse.csr_array]:
+    """Yield the rows of a matrix as float32, without explicit zeros, once their values are those of expression."""
+    start = 0
+    for block in given.blocks:
+        check_exact(block, source=source)
+        rows = sparse.csr_array(block, dtype=np.float32, copy=True)  # the caller's arrays must not be touched
+        rows.sum_duplicates()
+        rows.eliminate_zeros()
+        check_chunk(rows, genes=genes, first_cell=start, cell_names=cell_names, source=source)
+        yield rows
+        start += rows.shape[0]
+
+
+def _choose(
+    store: CellStore,
+    names: list[str],
+    gene_ids: Sequence[str] | None,
+    *,
+    config: Config,
+    source: str,
+    unit_checked: bool,
+) -> Reference:
+    """Choose the model's genes, and the cells with any expression in these."""
+    everything = Expression.stored(store)
     if not unit_checked:
-        check_unit(matrix, unit=config.unit, source=source)
-    seen_in = np.bincount(matrix.indices, minlength=matrix.shape[1])
-    columns = np.flatnonzero(seen_in >= config.min_cells)
-    kept = matrix[:, columns]
-    with_expression = np.flatnonzero(np.diff(kept.indptr) > 0)
+        check_unit(_spaced_values(everything), unit=config.unit, source=source)
+    columns = np.flatnonzero(_seen_in(everything) >= config.min_cells)
+    X = everything.with_genes(columns)
+    genes_per_cell, depths, gene_sum = _count(X)
+    cells = np.flatnonzero(genes_per_cell > 0)
     reference = Reference(
-        X=kept[with_expression],
+        X=X.with_cells(cells),
         genes=tuple(names[column] for column in columns),
         gene_ids=_known_ids(gene_ids, columns),
-        cells=with_expression,
-        cells_before=matrix.shape[0],
-        genes_before=matrix.shape[1],
-        sha256=matrix_sha256(matrix, names),
+        cells=cells,
+        depth=depths[cells],
+        genes_per_cell=genes_per_cell[cells],
+        gene_mean=gene_sum / max(len(cells), 1),
+        cells_before=len(depths),
+        genes_before=len(names),
+        sha256=stored_sha256(everything, names),
+        _store=store,
     )
     _check_enough(reference, config, source)
     return reference
 
 
-def _to_csr(X: Any, source: str) -> sparse.csr_array:
-    if getattr(X, "ndim", 0) != 2:
-        msg = f"{source} is not two-dimensional. Give a matrix of cells × genes."
-        raise ScinnError(msg)
-    if np.dtype(X.dtype).kind not in "buif":
-        msg = f"{source} holds values of type {X.dtype}; expression is float32, float64 or an integer type."
-        raise ScinnError(msg)
-    check_exact(X, source=source)
-    matrix = sparse.csr_array(X, dtype=np.float32, copy=True)  # what follows must not touch the caller's arrays
-    matrix.sum_duplicates()
-    matrix.eliminate_zeros()
-    return matrix
+def _seen_in(X: Expression) -> npt.NDArray[np.int64]:
+    """Return the number of cells in which each gene is seen (genes,)."""
+    seen_in = np.zeros(X.genes, dtype=np.int64)
+    for rows in X.chunks():
+        seen_in += np.bincount(rows.indices, minlength=X.genes)
+    return seen_in
 
 
-def _check_shape(X: sparse.csr_array, genes: list[str], gene_ids: Sequence[str] | None, source: str) -> None:
-    if 0 in X.shape:
-        msg = f"{source} is empty: it has {X.shape[0]} cells and {X.shape[1]} genes."
+def _count(X: Expression) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return the number of genes seen in each cell and its depth (cells,), and the sum over each gene (genes,)."""
+    genes_per_cell, depths = np.zeros(X.shape[0], dtype=np.int64), np.zeros(X.shape[0])
+    gene_sum, start = np.zeros(X.genes), 0
+    for rows in X.chunks():
+        chunk = slice(start, start + rows.shape[0])
+        genes_per_cell[chunk], depths[chunk] = np.diff(rows.indptr), depth(rows)
+        gene_sum += column_sums(rows)
+        start = chunk.stop
+    return genes_per_cell, depths, gene_sum
+
+
+def _spaced_values(X: Expression) -> npt.NDArray[np.float32]:
+    """Return the values of all cells, or where these are many, of cells from all over the matrix."""
+    cells = X.shape[0]
+    step = max(1, -(-int(X.entries.sum()) // CHUNK_ENTRIES))
+    return X.rows(np.arange(0, cells, step)).data
+
+
+def _check_type(dtype: Any, source: str) -> None:
+    if np.dtype(dtype).kind not in "buif":
+        msg = f"{source} holds values of type {dtype}; expression is float32, float64 or an integer type."
         raise ScinnError(msg)
-    if len(genes) != X.shape[1]:
-        hint = " It looks transposed: pass cells × genes." if len(genes) == X.shape[0] else ""
-        msg = f"{source} has {X.shape[1]} columns, but {len(genes)} gene names came with it.{hint}"
+
+
+def _check_shape(shape: tuple[int, int], genes: list[str], gene_ids: Sequence[str] | None, source: str) -> None:
+    cells, columns = shape
+    if 0 in shape:
+        msg = f"{source} is empty: it has {cells} cells and {columns} genes."
+        raise ScinnError(msg)
+    if len(genes) != columns:
+        hint = " It looks transposed: pass cells × genes." if len(genes) == cells else ""
+        msg = f"{source} has {columns} columns, but {len(genes)} gene names came with it.{hint}"
         raise ScinnError(msg)
     if gene_ids is not None and len(gene_ids) != len(genes):
         msg = f"{source}: {len(gene_ids)} gene ids came with {len(genes)} gene names. Give one for each gene."
@@ -176,7 +272,18 @@ def _check_enough(reference: Reference, config: Config, source: str) -> None:
     if config.clusters is not None and cells < 3 * config.clusters:
         msg = f"{source} has {cells} cells, too few for {config.clusters} clusters: give 3 cells for each or more."
         raise ScinnError(msg)
-    shares = scale_rows(reference.X, 1 / depth(reference.X))
-    if (shares.max(axis=0).toarray() - shares.min(axis=0).toarray()).max() < _SAME_SHARE:
+    if _alike(reference.X):
         msg = f"{source}: all {cells} cells are alike, so there is nothing to learn from."
         raise ScinnError(msg)
+
+
+def _alike(X: Expression) -> bool:
+    """Tell whether all cells have the same shares of their depth."""
+    least, most = np.full(X.genes, np.inf), np.zeros(X.genes)
+    for rows in X.chunks():
+        shares = scale_rows(rows, 1 / depth(rows))
+        least = np.minimum(least, shares.min(axis=0).toarray())
+        most = np.maximum(most, shares.max(axis=0).toarray())
+        if (most - least).max() >= _SAME_SHARE:
+            return False
+    return True

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scinn_train.normalise import log1p
+from scinn_train.normalise import column_sums, log1p
 
 if TYPE_CHECKING:
     import numpy.typing as npt
-    from scipy import sparse
+
+    from scinn_train.expression import Expression
 
     Array = npt.NDArray[np.float32]
 
@@ -38,19 +39,17 @@ class NetworkScale:
     log_rate: Array
 
     @classmethod
-    def from_cells(cls, normalised: sparse.csr_array) -> NetworkScale:
+    def from_cells(cls, normalised: Expression) -> NetworkScale:
         """Measure the training cells' linear normalised expression (cells × genes); every gene has some."""
-        mean = _mean(normalised)
-        log = log1p(normalised)
-        log_mean = _mean(log)
-        deviation = np.sqrt(np.maximum(_mean(log.power(2)) - log_mean**2, _SMALLEST_DEVIATION**2))
+        sums = np.zeros((3, normalised.genes))
+        for rows in normalised.chunks():
+            log = log1p(rows)
+            sums += np.stack([column_sums(rows), column_sums(log), column_sums(log.power(2))])
+        mean, log_mean, log_square = sums / normalised.shape[0]
+        deviation = np.sqrt(np.maximum(log_square - log_mean**2, _SMALLEST_DEVIATION**2))
         return cls(
             depth_share=(mean / mean.sum()).astype(np.float32),
             log_mean=log_mean.astype(np.float32),
             log_scale=(1 / deviation).astype(np.float32),
             log_rate=np.log(mean).astype(np.float32),
         )
-
-
-def _mean(X: sparse.csr_array) -> npt.NDArray[np.float64]:
-    return np.asarray(X.sum(axis=0, dtype=np.float64)).ravel() / X.shape[0]

@@ -18,6 +18,8 @@ import scipy.sparse as sp
 from scinn_infer.errors import ScinnError
 
 if TYPE_CHECKING:
+    import os
+
     import anndata
     import numpy.typing as npt
     import pandas as pd
@@ -127,28 +129,94 @@ def simulate_tissue(config: SimulationConfig | None = None) -> anndata.AnnData:
     config = config or SimulationConfig()
     random = np.random.default_rng(config.seed)
     batch = np.repeat(np.arange(len(config.cells_per_batch)), config.cells_per_batch)
-    lineage = np.repeat(np.arange(len(config.types_per_lineage)), config.types_per_lineage)
     cell_type = _draw_types(random, config, cells=batch.size)
-    lineage_fold = _log_folds(random, config, LINEAGE_MARKERS, groups=len(config.types_per_lineage))
-    type_fold = _log_folds(random, config, TYPE_MARKERS, groups=lineage.size)
-    programme_fold = _log_folds(random, config, PROGRAMME_GENES, groups=config.programmes)
-
-    log_expression = _log_gene_means(random, config) + (lineage_fold[lineage] + type_fold)[cell_type]
-    log_expression += random.normal(size=(batch.size, config.programmes)) @ programme_fold
+    common = _Tissue.draw(random, config)
+    log_expression = common.log_expression(random, cell_type)
     log_expression += _batch_effects(random, config)[batch]
-    expression = np.exp(log_expression)
-    truth = expression * (_depths(random, config, batch) / expression.sum(axis=1))[:, None]
-    counts = random.poisson(truth * _expression_noise(random, config, truth.mean(axis=0), cells=batch.size))
+    counts, truth = _draw_counts(random, config, log_expression, batch)
 
     tissue = _to_anndata(counts, truth)
     tissue.obs = _describe_cells(config, batch, cell_type)
-    tissue.var = _describe_genes(config, np.vstack([lineage_fold, type_fold]), programme_fold)
+    tissue.var = _describe_genes(config, common)
     tissue.uns["unit"] = "counts"
     # h5ad holds arrays, not tuples.
     tissue.uns["simulation"] = {
         name: np.array(value) if isinstance(value, tuple) else value for name, value in asdict(config).items()
     }
     return tissue
+
+
+def write_simulated(path: str | os.PathLike[str], config: SimulationConfig, *, cells_at_once: int = 2000) -> None:
+    """Simulate a tissue of any size and write its counts as an ``.h5ad``, in memory bounded by some of its cells.
+
+    It is a tissue of the kind that :func:`simulate_tissue` makes, but not the same one: each chunk of cells has random
+    numbers of its own. The truth is not written.
+
+    Parameters
+    ----------
+    path
+        The file to write.
+    config
+        Size and character of the tissue.
+    cells_at_once
+        Cells that are drawn together; another number makes other cells.
+    """
+    import h5py
+    from anndata import AnnData
+    from anndata.io import sparse_dataset, write_elem
+
+    random = np.random.default_rng(config.seed)
+    batch = np.repeat(np.arange(len(config.cells_per_batch)), config.cells_per_batch)
+    cell_type = _draw_types(random, config, cells=batch.size)
+    tissue = _Tissue.draw(random, config)
+    effects = _batch_effects(random, config)
+    nothing = sp.csr_matrix((0, config.genes), dtype=np.float32)
+    obs, var = _describe_cells(config, batch, cell_type), _describe_genes(config, tissue)
+    with h5py.File(path, "w") as file:
+        write_elem(file, "/", AnnData(obs=obs, var=var, uns={"unit": "counts"}))
+        write_elem(file, "X", nothing)
+        X = sparse_dataset(file["X"])
+        for number, start in enumerate(range(0, batch.size, cells_at_once)):
+            chunk = slice(start, start + cells_at_once)
+            own = np.random.default_rng([config.seed, number])
+            log_expression = tissue.log_expression(own, cell_type[chunk]) + effects[batch[chunk]]
+            counts, _ = _draw_counts(own, config, log_expression, batch[chunk])
+            X.append(sp.csr_matrix(counts, dtype=np.float32))
+
+
+@dataclass(frozen=True)
+class _Tissue:
+    """What all cells of a tissue have in common: logarithms of expression and of fold changes."""
+
+    gene_mean: Floats
+    lineage_fold: Floats
+    type_fold: Floats
+    programme_fold: Floats
+    lineage: Integers
+
+    @classmethod
+    def draw(cls, random: np.random.Generator, config: SimulationConfig) -> _Tissue:
+        lineage = np.repeat(np.arange(len(config.types_per_lineage)), config.types_per_lineage)
+        lineage_fold = _log_folds(random, config, LINEAGE_MARKERS, groups=len(config.types_per_lineage))
+        type_fold = _log_folds(random, config, TYPE_MARKERS, groups=lineage.size)
+        programme_fold = _log_folds(random, config, PROGRAMME_GENES, groups=config.programmes)
+        return cls(_log_gene_means(random, config), lineage_fold, type_fold, programme_fold, lineage)
+
+    def log_expression(self, random: np.random.Generator, cell_type: Integers) -> Floats:
+        """Log of each gene's expression in each cell (cells × genes), its programmes drawn."""
+        log_expression = self.gene_mean + (self.lineage_fold[self.lineage] + self.type_fold)[cell_type]
+        log_expression += random.normal(size=(cell_type.size, len(self.programme_fold))) @ self.programme_fold
+        return log_expression
+
+
+def _draw_counts(
+    random: np.random.Generator, config: SimulationConfig, log_expression: Floats, batch: Integers
+) -> tuple[Integers, Floats]:
+    """Draw counts of some cells, and return them with the expected ones behind them (cells × genes)."""
+    expression = np.exp(log_expression)
+    truth = expression * (_depths(random, config, batch) / expression.sum(axis=1))[:, None]
+    counts = random.poisson(truth * _expression_noise(random, config, truth.mean(axis=0), cells=batch.size))
+    return counts, truth
 
 
 def _draw_types(random: np.random.Generator, config: SimulationConfig, *, cells: int) -> Integers:
@@ -216,16 +284,16 @@ def _describe_cells(config: SimulationConfig, batch: Integers, cell_type: Intege
     )
 
 
-def _describe_genes(config: SimulationConfig, marker_fold: Floats, programme_fold: Floats) -> pd.DataFrame:
+def _describe_genes(config: SimulationConfig, tissue: _Tissue) -> pd.DataFrame:
     import pandas as pd
 
     groups = np.array([*LINEAGE_NAMES[: len(config.types_per_lineage)], *_type_names(config)])
-    marks = marker_fold.T != 0
+    marks = np.vstack([tissue.lineage_fold, tissue.type_fold]).T != 0
     return pd.DataFrame(
         {
             "marker": marks.any(axis=1),
             "marker_of": pd.Categorical([", ".join(groups[row]) for row in marks]),
-            "programme": (programme_fold != 0).any(axis=0),
+            "programme": (tissue.programme_fold != 0).any(axis=0),
         },
         index=[f"GENE{number:05d}" for number in range(1, config.genes + 1)],
     )

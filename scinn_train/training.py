@@ -14,13 +14,13 @@ from scinn_infer.errors import ScinnError
 from scinn_infer.progress import busy, track
 from scinn_train import losses, minibatch
 from scinn_train.components import principal_directions
-from scinn_train.neighbourhood import averaging
+from scinn_train.expression import Expression
+from scinn_train.neighbourhood import mean_expression
 from scinn_train.networks import ImputationNetwork, QualityNetwork
 from scinn_train.randomness import derive, torch_seed
 
 if TYPE_CHECKING:
     import numpy.typing as npt
-    from scipy import sparse
 
     from scinn_train.checkpoint import Checkpoint
     from scinn_train.config import Module2Config
@@ -82,7 +82,7 @@ class TrainingSet:
 
     def __init__(
         self,
-        normalised: sparse.csr_array,
+        normalised: Expression,
         size_factors: Array,
         cell_map: CellMap,
         *,
@@ -95,8 +95,9 @@ class TrainingSet:
         self.size_factors = torch.from_numpy(size_factors)[:, None]
         self.cell_map = cell_map
         index_seed = derive(seed, "neighbours") % 2**31
-        self.averaging = averaging(cell_map.similarity.neighbours(neighbours, among=kept, seed=index_seed))
-        self.neighbourhoods = self.averaging @ normalised if normalised.shape[0] <= _KEPT_CELLS else None
+        self.neighbours = cell_map.similarity.neighbours(neighbours, among=kept, seed=index_seed)
+        few = normalised.shape[0] <= _KEPT_CELLS
+        self.neighbourhoods = Expression.held(mean_expression(normalised, self.neighbours)) if few else None
         self.one_hot = torch.eye(int(cell_map.clusters.max()) + 1)
         self.device = device
 
@@ -112,8 +113,7 @@ class TrainingSet:
         """Return the mean normalised expression of each cell's module-1 neighbourhood (rows × genes)."""
         if self.neighbourhoods is not None:
             return minibatch.dense(self.neighbourhoods, rows, self.device)
-        mean = self.averaging[rows] @ self.normalised
-        return torch.from_numpy(mean.toarray().astype(np.float32, copy=False)).to(self.device)
+        return minibatch.as_tensor(mean_expression(self.normalised, self.neighbours[rows]), self.device)
 
     def assignment(self, rows: Rows) -> torch.Tensor:
         """Return the cells' module-1 clusters, one-hot (rows × clusters)."""
@@ -125,7 +125,7 @@ class TrainingSet:
 
 
 def train(
-    normalised: sparse.csr_array,
+    normalised: Expression,
     size_factors: Array,
     cell_map: CellMap,
     scale: NetworkScale,
@@ -164,7 +164,7 @@ def train(
             normalised, size_factors, cell_map, kept=kept, neighbours=config.neighbours, seed=seed, device=device
         )
         directions = principal_directions(
-            normalised[np.sort(kept)], scale.log_scale, count=config.components, random=random
+            normalised.with_cells(np.sort(kept)), scale.log_scale, count=config.components, random=random
         )
     history: list[Epoch] = []
     with torch_seed(derive(seed, "imputation network")):
@@ -277,11 +277,11 @@ def _terms(
 
 def _seen(expression: torch.Tensor, *, config: Module2Config, random: np.random.Generator) -> torch.Tensor:
     """Choose what the network may look at: entries are hidden at random, and in half of the minibatches whole genes."""
-    seen = (torch.rand_like(expression) >= config.entry_dropout).float()
+    seen = (torch.rand(expression.shape) >= config.entry_dropout).float()  # drawn on the CPU, the same for any device
     if random.random() < 0.5:
         missing = random.uniform(0, config.gene_dropout)
-        seen *= (torch.rand(expression.shape[1], device=expression.device) >= missing).float()
-    return seen
+        seen *= (torch.rand(expression.shape[1]) >= missing).float()
+    return seen.to(expression.device)
 
 
 def _judge(

@@ -20,8 +20,9 @@ from quality.tasks import CACHE
 from scinn_infer.errors import ScinnWarning
 from scinn_infer.wholefile import whole_file
 from scinn_train.config import Module2Config
+from scinn_train.expression import Expression
 from scinn_train.module1 import map_cells
-from scinn_train.neighbourhood import averaging
+from scinn_train.neighbourhood import mean_expression
 from scinn_train.normalise import Normalisation, log1p
 from scinn_train.provenance import matrix_sha256
 from scinn_train.reference import prepare
@@ -68,9 +69,9 @@ def cell_map(train: Dataset, config: Config) -> CellMap:
     with _locked(path):
         if not path.exists():
             reference = prepare(train.X, train.genes, config=ensemble, source=train.name)
-            normalisation = Normalisation.from_cells(reference.X, unit=ensemble.unit)
+            normalisation = Normalisation.from_depths(reference.depth, unit=ensemble.unit)
             found = map_cells(
-                log1p(normalisation.normalise(reference.X)),
+                reference.X.map(normalisation.normalise).map(log1p),
                 config=ensemble.module1,
                 clusters=ensemble.clusters,
                 seed=ensemble.seed,
@@ -102,10 +103,11 @@ def neighbourhood_mean(cells: Dataset, *, seed: int) -> Array:
     """Return the mean depth-normalised expression of each cell's module-1 neighbours (cells × genes)."""
     chosen = config(cells, seed=seed)
     reference = prepare(cells.X, cells.genes, config=chosen, source=cells.name)
-    normalisation = Normalisation.from_cells(reference.X, unit=cells.unit)
-    mean = averaging(cell_map(cells, chosen).similarity.neighbours(chosen.module2.neighbours, seed=seed))
+    normalisation = Normalisation.from_depths(reference.depth, unit=cells.unit)
+    neighbours = cell_map(cells, chosen).similarity.neighbours(chosen.module2.neighbours, seed=seed)
+    everyone = Expression.held(normalisation.normalise(cells.X[reference.cells]))
     values = np.zeros(cells.X.shape, dtype=np.float32)
-    values[reference.cells] = (mean @ normalisation.normalise(cells.X[reference.cells])).toarray()
+    values[reference.cells] = mean_expression(everyone, neighbours).toarray()
     return values
 
 

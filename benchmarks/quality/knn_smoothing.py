@@ -16,7 +16,7 @@ from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 
 from quality.tasks import UnavailableError
-from scinn_train.normalise import Normalisation
+from scinn_train.normalise import Normalisation, depth
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -57,7 +57,7 @@ def smooth(counts: sparse.csr_array, *, neighbours: int) -> sparse.csr_array:
 
 def _components(counts: sparse.csr_array) -> Array:
     """Return the principal components of the stabilised counts (cells × components)."""
-    normalised = Normalisation.from_cells(counts, unit="counts").normalise(counts).toarray()
+    normalised = Normalisation.from_depths(depth(counts), unit="counts").normalise(counts).toarray()
     stabilised = np.sqrt(normalised) + np.sqrt(normalised + 1)
     return PCA(min(COMPONENTS, *counts.shape), svd_solver="randomized", random_state=0).fit_transform(stabilised)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from quality.tasks import UnavailableError
-from scinn_train.normalise import Normalisation
+from scinn_train.normalise import Normalisation, depth
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -27,7 +27,7 @@ def impute(cells: Dataset, *, seed: int) -> npt.NDArray[np.float32]:
     except ImportError as error:
         msg = f"MAGIC cannot be run ({error}): pip install 'scinn[bench]'"
         raise UnavailableError(msg) from error
-    root = Normalisation.from_cells(cells.X, unit="counts").normalise(cells.X).sqrt()
+    root = Normalisation.from_depths(depth(cells.X), unit="counts").normalise(cells.X).sqrt()
     expressed = np.flatnonzero(cells.X.getnnz(axis=0))
     values = np.zeros(cells.X.shape, dtype=np.float32)
     with warnings.catch_warnings():

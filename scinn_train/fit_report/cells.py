@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from scinn_train.fitting import Result
+    from scinn_train.result import Result
 
 ROWS_AT_ONCE = 96
 
@@ -53,15 +53,15 @@ def show_cells(result: Result, genes: Sequence[str]) -> ShownCells:
         If one of these is not among the model's genes.
     """
     check_genes(genes, result.genes)
-    reference, weights = result._reference, result._weights
-    rows = spaced(reference.X.shape[0])
+    weights = result._weights
+    rows = spaced(len(result._cells))
     place = {name: number for number, name in enumerate(result.genes)}
     kept = choose_genes(1 / weights.log_scale, always=[place[gene] for gene in genes])  # one over the deviation
     every = np.arange(len(rows))
     watch = Watch(every, columns=np.arange(len(result.genes)), kept=kept)
     embedding, found = [], []
     for start in range(0, len(rows), ROWS_AT_ONCE):
-        block = reference.X[rows[start : start + ROWS_AT_ONCE]].toarray()
+        block = result._shown[start : start + ROWS_AT_ONCE].toarray()
         with torch.no_grad():
             outputs = forward(weights, torch.from_numpy(block), torch.ones(block.shape[1]))
         watch.before.add(start, block)
@@ -69,9 +69,9 @@ def show_cells(result: Result, genes: Sequence[str]) -> ShownCells:
         embedding.append(outputs[OUTPUT_EMBEDDING].numpy().astype(np.float32))
         found.append(outputs[OUTPUT_CLUSTER_PROBABILITY].numpy().argmax(axis=1))
     sample = CellSample(
-        batch_cells=reference.X.shape[0],
+        batch_cells=len(result._cells),
         rows=rows,
-        names=[f"cell {cell + 1}" for cell in reference.cells[rows]],
+        names=[f"cell {cell + 1}" for cell in result._cells[rows]],
         genes=result.genes,
         kept=kept,
         before=watch.before.side(),

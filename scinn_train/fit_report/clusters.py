@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from scinn_infer.report.groups import Groups
     from scinn_train.fit_report.cells import ShownCells
-    from scinn_train.fitting import Result
+    from scinn_train.result import Result
 
     Array = npt.NDArray[np.float32]
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from scinn_infer.contract import ModelInfo
     from scinn_infer.report.sample import CellSample
-    from scinn_train.fitting import Result
+    from scinn_train.result import Result
 
 UMAP_COMPONENTS = 20
 FEWEST_FOR_UMAP = 16
@@ -55,7 +55,7 @@ def build(
     by_cluster = Groups.of(result.cell_map.clusters[sample.rows], title="cluster")
     by_label = None
     if labels is not None:
-        there = result._reference.cells[sample.rows]
+        there = result._cells[sample.rows]
         by_label = Groups.of(np.asarray(labels[1], dtype=object)[there], title=labels[0])
     groupings = [group for group in (by_cluster, by_label) if group is not None]
     info, configuration = result.info, result.info.training["config"]

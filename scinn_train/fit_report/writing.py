@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from scinn_infer.report.request import ReportRequest
-    from scinn_train.fitting import Result
+    from scinn_train.result import Result
 
 
 def write_fit_page(

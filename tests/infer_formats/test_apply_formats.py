@@ -358,12 +358,14 @@ def test_what_cannot_be_written_is_refused_before_the_input_is_read(batch, tmp_p
 
 
 def test_a_reference_can_be_in_any_format(written, batch):
-    from scinn_train.reading import read_reference
+    from scinn_train.reading import in_blocks, open_reference
 
     path, options = written
-    read = read_reference(path, **options)
-    np.testing.assert_array_equal(read.X.toarray(), batch.X)
-    assert (read.genes, read.cells) == (batch.genes, batch.cells)
+    with open_reference(path, **options) as read, in_blocks(read.X, source="X") as given:
+        blocks = [block if isinstance(block, np.ndarray) else block.toarray() for block in given.blocks]
+        cells = list(read.cells)
+    np.testing.assert_array_equal(np.concatenate(blocks), batch.X)
+    assert (read.genes, cells) == (batch.genes, batch.cells)
     assert read.gene_ids == (None if path.suffix in {".csv", ".gz"} else batch.ids)
 
 

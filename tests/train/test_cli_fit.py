@@ -20,7 +20,7 @@ from scinn_infer.cli import main_for
 from scinn_infer.genes import match_genes
 from scinn_train import Config
 from scinn_train.cli import group as train_group
-from scinn_train.reading import read_reference
+from scinn_train.reading import open_reference
 from scinn_train.reference import prepare
 
 
@@ -105,8 +105,8 @@ def test_ensembl_ids_are_read_from_the_column_in_which_scanpy_puts_them(referenc
     adata.var["gene_ids"] = [f"ENSG{number:011d}.2" for number in range(adata.n_vars)]
     adata.var.loc[adata.var_names[3], "gene_ids"] = None
     adata.write_h5ad(path)
-    read = read_reference(path)
-    genes, kept = read.genes, prepare(read.X, read.genes, gene_ids=read.gene_ids, config=Config())
+    with open_reference(path) as read:
+        genes, kept = read.genes, prepare(read.X, read.genes, gene_ids=read.gene_ids, config=Config())
     assert kept.gene_ids[kept.genes.index(genes[7])] == "ENSG00000000007"
     assert kept.gene_ids[kept.genes.index(genes[3])] == ""
 
@@ -119,15 +119,19 @@ def test_names_and_ids_can_come_from_columns_and_the_index(reference, tmp_path):
     adata.var["ids"] = [f"{name}.3" for name in ids]
     adata.var_names = ids
     adata.write_h5ad(path)
-    assert (read_reference(path).genes, read_reference(path).gene_ids) == (ids, None)
-    read = read_reference(path, gene_column="feature_name")
-    assert (read.genes, read.gene_ids) == (symbols, ids)
-    read = read_reference(path, gene_column="feature_name", gene_ids="ids")
-    assert (read.genes, read.gene_ids) == (symbols, adata.var["ids"].tolist())
-    with pytest.raises(ScinnError, match=r"no var column 'symbol'\. Columns of names: feature_name, ids"):
-        read_reference(path, gene_column="symbol")
-    with pytest.raises(ScinnError, match="no var column 'ensembl'"):
-        read_reference(path, gene_ids="ensembl")
+    with open_reference(path) as read:
+        assert (read.genes, read.gene_ids) == (ids, None)
+    with open_reference(path, gene_column="feature_name") as read:
+        assert (read.genes, read.gene_ids) == (symbols, ids)
+    with open_reference(path, gene_column="feature_name", gene_ids="ids") as read:
+        assert (read.genes, read.gene_ids) == (symbols, adata.var["ids"].tolist())
+    with (
+        pytest.raises(ScinnError, match=r"no var column 'symbol'\. Columns of names: feature_name, ids"),
+        open_reference(path, gene_column="symbol"),
+    ):
+        pass
+    with pytest.raises(ScinnError, match="no var column 'ensembl'"), open_reference(path, gene_ids="ensembl"):
+        pass
 
 
 def test_a_model_fitted_with_a_column_of_symbols_knows_both(reference, quick):

@@ -5,11 +5,13 @@ import pytest
 from scipy import sparse
 
 from scinn_train.components import principal_directions
+from scinn_train.expression import Expression
 from scinn_train.normalise import log1p
 
 
 def directions(X: sparse.csr_array, count: int, seed: int = 0) -> np.ndarray:
-    return principal_directions(X, np.ones(X.shape[1], np.float32), count=count, random=np.random.default_rng(seed))
+    log_scale = np.ones(X.shape[1], np.float32)
+    return principal_directions(Expression.held(X), log_scale, count=count, random=np.random.default_rng(seed))
 
 
 @pytest.fixture

@@ -80,14 +80,14 @@ def test_a_file_that_differs_from_the_network_gets_no_name(broken, fitted, tmp_p
     spoilt = replace(weights, **{broken: getattr(weights, broken) * np.float32(1.01)})
     monkeypatch.setattr("scinn_train.export.forward", lambda _, x, m, c: forward(weights, x, m, c))
     with pytest.raises(ScinnError, match="failed its proof"):
-        export.export(spoilt, fitted.info, tmp_path / "model.onnx", proof=fitted._reference.X)
+        export.export(spoilt, fitted.info, tmp_path / "model.onnx", proof=fitted._shown)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_file_that_states_another_capture_efficiency_gets_no_name(fitted, tmp_path):
     info = replace(fitted.info, capture_efficiency=0.5)
     with pytest.raises(ScinnError, match="states a capture efficiency"):
-        export.export(fitted._weights, info, tmp_path / "model.onnx", proof=fitted._reference.X)
+        export.export(fitted._weights, info, tmp_path / "model.onnx", proof=fitted._shown)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -95,7 +95,7 @@ def test_a_network_that_could_overflow_gets_no_name(fitted, tmp_path):
     weights = fitted._weights
     wild = replace(weights, decoder_weight=weights.decoder_weight * np.float32(1000))
     with pytest.raises(ScinnError, match="can reach"):
-        export.export(wild, fitted.info, tmp_path / "model.onnx", proof=fitted._reference.X)
+        export.export(wild, fitted.info, tmp_path / "model.onnx", proof=fitted._shown)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -148,7 +148,7 @@ def test_weights_too_large_for_float16_are_refused(fitted, tmp_path):
     weights = fitted._weights
     large = replace(weights, embedding_weight=weights.embedding_weight * np.float32(1e8))
     with pytest.raises(ScinnError, match="too large for float16"):
-        export.export(large, fitted.info, tmp_path / "model.onnx", proof=fitted._reference.X, storage="float16")
+        export.export(large, fitted.info, tmp_path / "model.onnx", proof=fitted._shown, storage="float16")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -10,7 +10,7 @@ from sklearn.metrics import adjusted_rand_score
 from scinn_train import similarity as similarity_module
 from scinn_train.clustering import SpectralGraph, choose_clusters, leading_eigenvectors, neighbour_graph, vote
 from scinn_train.consensus import combine
-from scinn_train.normalise import Normalisation
+from scinn_train.normalise import Normalisation, depth
 from scinn_train.similarity import Similarity, standardise
 
 
@@ -120,6 +120,6 @@ def test_consensus_clusters_are_numbered_from_the_largest():
 
 def test_counts_are_brought_to_the_median_depth_and_other_units_left():
     X = sparse.csr_array(np.array([[1.0, 3, 0], [0, 0, 8], [2, 0, 0]], dtype=np.float32))
-    counts = Normalisation.from_cells(X, unit="counts").normalise(X)
+    counts = Normalisation.from_depths(depth(X), unit="counts").normalise(X)
     np.testing.assert_allclose(counts.toarray(), [[1, 3, 0], [0, 0, 4], [4, 0, 0]])
-    np.testing.assert_array_equal(Normalisation.from_cells(X, unit="tpm").normalise(X).toarray(), X.toarray())
+    np.testing.assert_array_equal(Normalisation.from_depths(depth(X), unit="tpm").normalise(X).toarray(), X.toarray())

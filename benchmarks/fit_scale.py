@@ -1,0 +1,162 @@
+"""How the cost of a fit grows with the number of cells: time and peak memory, 10,000 genes on two cores, and the curve.
+
+python benchmarks/fit_scale.py [--cells 1000 3000 …] [--quick]
+
+The sizes that are measured replace those of the same size in the record; the picture is drawn from all that are there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import record
+from measure import in_own_process, use_cores
+
+CELLS = (1000, 3000, 10_000, 30_000, 100_000)
+GENES = 10_000
+DEPTH = 4000.0
+"""Median counts per cell: with it, a tenth of the entries is not zero."""
+
+MOST_MINUTES, MOST_MB, MOST_RATIO = 45, 4000, 1.3
+
+NAME = "fit_scale"
+PICTURE = Path(__file__).parents[1] / "docs" / "images" / "fit-scale.png"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cells", type=int, nargs="+", default=CELLS)
+    parser.add_argument("--cores", type=int, default=2)
+    parser.add_argument("--quick", action="store_true", help="200 and 400 cells × 300 genes, and nothing recorded")
+    options = parser.parse_args()
+    sizes, genes = ((200, 400), 300) if options.quick else (options.cells, GENES)
+    use_cores(options.cores)
+    runs: list[dict[str, Any]] = [] if options.quick else record.read(NAME).get("runs", [])
+    for cells in sizes:
+        run = measured(cells, genes=genes, cores=options.cores)
+        runs = sorted([*(old for old in runs if old["cells"] != cells), run], key=lambda run: run["cells"])
+        print(record.table(("cells", "minutes", "ms per cell", "CPU ms per cell", "peak memory"), rows(runs)), "\n")
+        print(verdict(runs))
+        if not options.quick:
+            record.write(NAME, {"cores_used": options.cores, "genes": genes, "runs": runs})
+            in_own_process(draw, runs, PICTURE)
+
+
+def measured(cells: int, *, genes: int, cores: int) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as folder:
+        reference = Path(folder) / "reference.h5ad"
+        in_own_process(simulate, reference, cells=cells, genes=genes)  # so that its memory is not counted
+        fitted = in_own_process(fit, reference, threads=cores)
+    return {"cells": cells, **fitted.result, "total_seconds": round(fitted.seconds, 2), "peak_mb": fitted.peak_mb}
+
+
+def simulate(path: Path, *, cells: int, genes: int) -> None:
+    from scinn_train.simulate import SimulationConfig, write_simulated
+
+    write_simulated(path, SimulationConfig(cells_per_batch=(cells,), genes=genes, depth=DEPTH))
+
+
+def fit(path: Path, *, threads: int) -> dict[str, Any]:
+    """Do what ``scinn-train fit`` does, with a clock at every stage."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command line does
+    started = time.perf_counter()
+    import scinn_train
+    from scinn_train.fitting import fit_reference
+    from scinn_train.reading import open_reference
+    from scinn_train.reference import prepare
+
+    config = scinn_train.Config(threads=threads, device="cpu")
+    imported = time.perf_counter()
+    with open_reference(path) as given:
+        reference = prepare(given.X, given.genes, config=config, source=given.source)
+    read = time.perf_counter()
+    nonzero = reference.genes_per_cell.sum() / (reference.cells_before * reference.genes_before)
+    with reference:
+        result = fit_reference(reference, config=config)
+    fitted = time.perf_counter()
+    result.export(path.with_name("model.onnx"))
+    exported = time.perf_counter()
+    seconds = {
+        "imports": imported - started,
+        "reading and checks": read - imported,
+        **result.seconds,
+        "export and proof": exported - fitted,
+    }
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return {
+        "model_genes": len(result.genes),
+        "nonzero_share": round(float(nonzero), 4),
+        "clusters": result.info.clusters,
+        "epochs": len(result.history),
+        "seconds": {stage: round(value, 2) for stage, value in seconds.items()},
+        "cpu_seconds": round(used.ru_utime + used.ru_stime, 2),
+    }
+
+
+def rows(runs: list[dict[str, Any]]) -> list[tuple[str, ...]]:
+    return [
+        (
+            f"{run['cells']:,}",
+            f"{run['total_seconds'] / 60:.1f}",
+            f"{1000 * run['total_seconds'] / run['cells']:.1f}",
+            f"{1000 * run['cpu_seconds'] / run['cells']:.1f}",
+            f"{run['peak_mb']:,.0f} MB",
+        )
+        for run in runs
+    ]
+
+
+def verdict(runs: list[dict[str, Any]]) -> str:
+    """Say what the targets are, and the cost of a cell among the most over that among 10,000, where both are there."""
+    per_cell = {run["cells"]: run["total_seconds"] / run["cells"] for run in runs}
+    target = f"target at 100,000 cells: ≤ {MOST_MINUTES} minutes, ≤ {MOST_MB:,} MB, cost per cell ≤ {MOST_RATIO} ×"
+    if not {10_000, 100_000} <= per_cell.keys():
+        return target
+    return f"{target} that at 10,000; measured: {per_cell[100_000] / per_cell[10_000]:.2f} ×"
+
+
+def draw(runs: list[dict[str, Any]], path: Path) -> None:
+    """Draw time per cell and peak memory against the number of cells, both on logarithmic axes."""
+    import matplotlib as mpl
+
+    mpl.use("agg")
+    import matplotlib.pyplot as plt
+
+    cells = [run["cells"] for run in runs]
+    curves = {
+        "time per cell (ms)": [1000 * run["total_seconds"] / run["cells"] for run in runs],
+        "peak memory (GB)": [run["peak_mb"] / 1000 for run in runs],
+    }
+    figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
+    for axis, (title, values) in zip(axes, curves.items(), strict=True):
+        axis.loglog(cells, values, "o-", color="#31688e")
+        for place, value in zip(cells, values, strict=True):
+            axis.annotate(
+                f"{value:.3g}", (place, value), xytext=(0, 7), textcoords="offset points", ha="center", fontsize=9
+            )
+        axis.set_title(title, loc="left", fontsize=11)
+        axis.set_xlabel("cells")
+        axis.set_xticks(cells, [f"{number:,}" for number in cells])
+        axis.set_xlim(min(cells) / 1.5, max(cells) * 1.5)
+        axis.minorticks_off()
+        axis.yaxis.set_major_formatter("{x:g}")
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.grid(alpha=0.25)
+    axes[0].set_yticks([10, 20, 50, 100, 200, 500])
+    axes[0].set_ylim(min(10, *curves["time per cell (ms)"]) / 1.5, max(500, *curves["time per cell (ms)"]))
+    axes[1].set_yticks([0.5, 1, 2, 4])
+    axes[1].set_ylim(0.5, 6)
+    axes[1].axhline(MOST_MB / 1000, color="#b5367a", linestyle="--", linewidth=1)
+    label = f"target at 100,000 cells: {MOST_MB / 1000:g} GB"
+    axes[1].annotate(label, (cells[0], 4), xytext=(0, 4), textcoords="offset points", color="#b5367a", fontsize=9)
+    figure.savefig(path, dpi=150)
+
+
+if __name__ == "__main__":
+    main()
