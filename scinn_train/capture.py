@@ -72,7 +72,7 @@ def find_capture(molecule: float, config: Config) -> Capture:
 def molecule_value(mean: npt.NDArray[np.float64], detected: npt.NDArray[np.float64]) -> float:
     """Estimate what one captured molecule shows as, from how often genes of some mean expression are zero.
 
-    In Michaelis-Menten form a gene of mean m is seen in the share m / (K + m) of the cells: each gene tells a K, and the
+    By Michaelis and Menten a gene of mean m is seen in the share m / (K + m) of the cells: each gene tells a K, and the
     median is taken.
 
     Parameters

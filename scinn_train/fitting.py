@@ -19,6 +19,7 @@ from scinn_infer.errors import ScinnError, ScinnWarning
 from scinn_infer.progress import busy
 from scinn_infer.report.sample import spaced
 from scinn_infer.threads import available_threads
+from scinn_train.capture import find_capture
 from scinn_train.cell_store import MEMORY_GB
 from scinn_train.checkpoint import open_checkpoint
 from scinn_train.config import Config
@@ -210,8 +211,6 @@ def _fit(
     checkpoint: Checkpoint,
     progress: bool,
 ) -> Result:
-    if config.unit != "counts":
-        config = replace(config, module2=replace(config.module2, capture_efficiency=None))
     device = _device(config.device)
     normalisation = Normalisation.from_depths(reference.depth, unit=config.unit)
     normalised, size_factors = reference.X.map(normalisation.normalise), normalisation.size_factors(reference.depth)
@@ -221,12 +220,14 @@ def _fit(
         cell_map = replace(found, sha256=reference.sha256)
     mapped = time.perf_counter()
     scale = NetworkScale.from_cells(normalised)
+    capture = find_capture(scale.molecule, config)
     with _threads(threads):
         networks = train(
             normalised,
             size_factors,
             cell_map,
             scale,
+            capture=capture,
             config=config.module2,
             seed=config.seed,
             device=device,
@@ -240,6 +241,7 @@ def _fit(
                 normalised,
                 size_factors,
                 cell_map.clusters,
+                capture=capture,
                 config=config.module2,
                 seed=config.seed,
                 device=device,
@@ -253,7 +255,8 @@ def _fit(
         training_data=describe_data(reference),
         training=describe_training(config, threads=threads, device=device.type),
         quality=recovery.scores,
-        capture_efficiency=config.module2.capture_efficiency,
+        capture_efficiency=capture.efficiency,
+        molecule_value=capture.molecule,
         cell_reference=cell_reference,
         tissue=config.tissue,
         species=config.species,
@@ -268,12 +271,7 @@ def _fit(
         seconds={"module 1": mapped - started, "module 2": trained - mapped},
         cell_map=cell_map,
         recovery=recovery,
-        _weights=network_weights(
-            networks,
-            scale,
-            target_depth=normalisation.target_depth,
-            capture_efficiency=config.module2.capture_efficiency,
-        ),
+        _weights=network_weights(networks, scale, target_depth=normalisation.target_depth, capture=capture),
         _cells=reference.cells,
         _shown=reference.X.rows(spaced(reference.X.shape[0])),
     )

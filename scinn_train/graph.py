@@ -7,7 +7,7 @@ bytes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -79,7 +79,7 @@ class NetworkWeights:
     embedding_bias: Array
     cluster_weight: Array
     cluster_bias: Array
-    capture: Capture = Capture()
+    capture: Capture = field(default_factory=Capture)
 
 
 def build(weights: NetworkWeights, info: contract.ModelInfo, *, storage: str = FLOAT32) -> onnx.ModelProto:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from scinn_infer.cell_reference import CellReference
+    from scinn_train.capture import Capture
     from scinn_train.config import Module2Config
     from scinn_train.expression import Expression
     from scinn_train.minibatch import Rows
@@ -102,6 +103,7 @@ def describe_held_out(
     size_factors: npt.NDArray[np.float32],
     clusters: npt.NDArray[np.intp],
     *,
+    capture: Capture,
     config: Module2Config,
     seed: int,
     device: torch.device,
@@ -116,6 +118,8 @@ def describe_held_out(
         What each of them was divided by (cells,).
     clusters
         Their module-1 clusters (cells,).
+    capture
+        How the data was counted.
     """
     random = np.random.default_rng(derive(seed, "reference"))
     trained = np.setdiff1d(np.arange(normalised.shape[0]), networks.held_out)
@@ -129,7 +133,7 @@ def describe_held_out(
             size = torch.from_numpy(size_factors[cells[rows]])[:, None].to(device)
             with torch.no_grad():
                 predicted = networks.imputation(expression, torch.ones(expression.shape[1], device=device))
-                embedding, probability = networks.quality(predicted.log_imputed(size, config.capture_efficiency))
+                embedding, probability = networks.quality(predicted.log_imputed(size, capture))
             looks.append((embedding.cpu().numpy(), probability.cpu().numpy()))
         embeddings, probabilities = zip(*looks, strict=True)
         return np.concatenate(embeddings), np.concatenate(probabilities)

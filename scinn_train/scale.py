@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from scinn_train.capture import molecule_value
 from scinn_train.normalise import column_sums, log1p
 
 if TYPE_CHECKING:
@@ -31,20 +32,24 @@ class NetworkScale:
         Mean of ln(1 + normalised expression), and one over its standard deviation (genes,).
     log_rate
         Logarithm of the mean normalised expression (genes,).
+    molecule
+        What one captured molecule shows as (``scinn_train.capture``).
     """
 
     depth_share: Array
     log_mean: Array
     log_scale: Array
     log_rate: Array
+    molecule: float
 
     @classmethod
     def from_cells(cls, normalised: Expression) -> NetworkScale:
         """Measure the training cells' linear normalised expression (cells × genes); every gene has some."""
-        sums = np.zeros((3, normalised.genes))
+        sums, seen = np.zeros((3, normalised.genes)), np.zeros(normalised.genes)
         for rows in normalised.chunks():
             log = log1p(rows)
             sums += np.stack([column_sums(rows), column_sums(log), column_sums(log.power(2))])
+            seen += np.bincount(rows.indices[rows.data != 0], minlength=normalised.genes)
         mean, log_mean, log_square = sums / normalised.shape[0]
         deviation = np.sqrt(np.maximum(log_square - log_mean**2, _SMALLEST_DEVIATION**2))
         return cls(
@@ -52,4 +57,5 @@ class NetworkScale:
             log_mean=log_mean.astype(np.float32),
             log_scale=(1 / deviation).astype(np.float32),
             log_rate=np.log(mean).astype(np.float32),
+            molecule=molecule_value(mean, seen / normalised.shape[0]),
         )

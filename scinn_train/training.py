@@ -22,6 +22,7 @@ from scinn_train.randomness import derive, torch_seed
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from scinn_train.capture import Capture
     from scinn_train.checkpoint import Checkpoint
     from scinn_train.config import Module2Config
     from scinn_train.minibatch import Rows
@@ -76,6 +77,8 @@ class TrainingSet:
         What each cell was divided by (cells,).
     cell_map
         Clusters and similarity of the same cells.
+    capture
+        How the data was counted.
     kept
         The cells that are trained on. Only they are neighbours: held-out cells must not teach, even through others.
     """
@@ -86,6 +89,7 @@ class TrainingSet:
         size_factors: Array,
         cell_map: CellMap,
         *,
+        capture: Capture,
         kept: Rows,
         neighbours: int,
         seed: int,
@@ -94,6 +98,7 @@ class TrainingSet:
         self.normalised = normalised
         self.size_factors = torch.from_numpy(size_factors)[:, None]
         self.cell_map = cell_map
+        self.capture = capture
         index_seed = derive(seed, "neighbours") % 2**31
         self.neighbours = cell_map.similarity.neighbours(neighbours, among=kept, seed=index_seed)
         few = normalised.shape[0] <= _KEPT_CELLS
@@ -130,6 +135,7 @@ def train(
     cell_map: CellMap,
     scale: NetworkScale,
     *,
+    capture: Capture,
     config: Module2Config,
     seed: int,
     device: torch.device,
@@ -148,6 +154,8 @@ def train(
         What module 1 found.
     scale
         Constants of the imputation network.
+    capture
+        How the data was counted.
     checkpoint
         Where the state of the training is kept from time to time, and taken up from.
 
@@ -161,7 +169,14 @@ def train(
     held_out, kept = np.split(random.permutation(cells), [max(1, round(cells * config.held_out))])
     with busy("neighbourhoods, principal components", enabled=progress):
         data = TrainingSet(
-            normalised, size_factors, cell_map, kept=kept, neighbours=config.neighbours, seed=seed, device=device
+            normalised,
+            size_factors,
+            cell_map,
+            capture=capture,
+            kept=kept,
+            neighbours=config.neighbours,
+            seed=seed,
+            device=device,
         )
         directions = principal_directions(
             normalised.with_cells(np.sort(kept)), scale.log_scale, count=config.components, random=random
@@ -264,7 +279,7 @@ def _terms(
     weights = config.weights
     terms: Terms = {}
     if weights.clusters or weights.similarity:
-        embedding, probability = quality(predicted.log_imputed(data.size(rows), config.capture_efficiency))
+        embedding, probability = quality(predicted.log_imputed(data.size(rows), data.capture))
         terms["clusters"] = losses.clusters(probability, data.assignment(rows))
         terms["similarity"] = losses.similarity(embedding, data.similarity(rows))
     if weights.neighbourhood:

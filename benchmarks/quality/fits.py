@@ -19,13 +19,15 @@ import scinn_train
 from quality.tasks import CACHE
 from scinn_infer.errors import ScinnWarning
 from scinn_infer.wholefile import whole_file
+from scinn_train.capture import find_capture
 from scinn_train.config import Module2Config
 from scinn_train.expression import Expression
 from scinn_train.module1 import map_cells
 from scinn_train.neighbourhood import mean_expression
-from scinn_train.normalise import Normalisation, log1p
+from scinn_train.normalise import Normalisation, depth, log1p
 from scinn_train.provenance import matrix_sha256
 from scinn_train.reference import prepare
+from scinn_train.scale import NetworkScale
 from scinn_train.similarity import Similarity
 
 if TYPE_CHECKING:
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 
     from quality.data import Dataset
     from scinn_train import Config
+    from scinn_train.capture import Capture
     from scinn_train.module1 import CellMap
 
     Array = npt.NDArray[np.float32]
@@ -109,6 +112,14 @@ def neighbourhood_mean(cells: Dataset, *, seed: int) -> Array:
     values = np.zeros(cells.X.shape, dtype=np.float32)
     values[reference.cells] = mean_expression(everyone, neighbours).toarray()
     return values
+
+
+def counting(train: Dataset) -> tuple[Normalisation, Capture]:
+    """Return the normalisation of some cells, and how they were counted, as a fit finds them."""
+    normalisation = Normalisation.from_depths(depth(train.X), unit=train.unit)
+    normalised = normalisation.normalise(train.X[:, np.flatnonzero(train.X.sum(axis=0))])
+    scale = NetworkScale.from_cells(Expression.held(normalised))
+    return normalisation, find_capture(scale.molecule, config(train, seed=0))
 
 
 def digest(dataset: Dataset, *what: object) -> str:

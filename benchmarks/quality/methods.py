@@ -17,7 +17,6 @@ import torch
 
 from quality import alra, fits, knn_smoothing, magic, scvi
 from scinn_train import capture
-from scinn_train.config import Module2Config
 from scinn_train.normalise import depth, scale_rows
 
 if TYPE_CHECKING:
@@ -122,12 +121,13 @@ def captured(method: Run) -> Run:
 
     @wraps(getattr(method, "func", method))
     def run(train: Dataset, cells: Dataset, *, seed: int) -> Imputed:
-        efficiency = Module2Config().capture_efficiency if cells.unit == "counts" else None
-        expected = torch.from_numpy(np.maximum(method(train, cells, seed=seed).everywhere, 0))
+        normalisation, counted = fits.counting(train)
+        size = torch.from_numpy(normalisation.size_factors(depth(cells.X)))[:, None]
+        rate = torch.from_numpy(np.maximum(method(train, cells, seed=seed).everywhere, 0)) / size
         observed = torch.from_numpy(cells.X.toarray())
         return Imputed(
-            kept=filled(cells.X, capture.fill(expected, efficiency).numpy()),
-            everywhere=capture.denoise(observed, expected, efficiency).numpy(),
+            kept=filled(cells.X, capture.fill(rate, size, counted).numpy()),
+            everywhere=capture.denoise(observed, rate, size, counted).numpy(),
         )
 
     return run

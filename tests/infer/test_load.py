@@ -151,6 +151,14 @@ BROKEN = {
         lambda content: content.replace(b"capture_efficiency\x12\x040.15", b"capture_efficiency\x12\x041.50"),
         "1.5 is not between 0 and 1",
     ),
+    "molecule value of nothing": (
+        lambda content: content.replace(b"molecule_value\x12\x04null", b"molecule_value\x12\x040.00"),
+        "0.0 is not above 0",
+    ),
+    "capture efficiency and molecule value": (
+        lambda content: content.replace(b"molecule_value\x12\x04null", b"molecule_value\x12\x0430.5"),
+        "it states a capture efficiency and a molecule value",
+    ),
     "capture efficiency in words": (
         lambda content: content.replace(b"capture_efficiency\x12\x040.15", b"capture_efficiency\x12\x04some"),
         "its metadata is damaged",

@@ -74,6 +74,15 @@ def test_inspect_says_what_the_capture_efficiency_is(run, tiny, format_1):
     assert json.loads(run("inspect", format_1, "--json")[1])["capture_efficiency"] is None
 
 
+def test_inspect_says_what_a_molecule_shows_as(run, tiny, tmp_path):
+    efficiency, value = b"capture_efficiency\x12\x040.15", b"molecule_value\x12\x04null"
+    content = tiny.read_bytes().replace(efficiency, efficiency[:-4] + b"null").replace(value, value[:-4] + b"30.5")
+    (tmp_path / "reads.onnx").write_bytes(content)
+    code, printed, _ = run("inspect", tmp_path / "reads.onnx")
+    assert code == 0
+    assert "one captured molecule shows as about 30.5 reads" in " ".join(printed.split())
+
+
 def test_inspect_refuses_what_is_no_model(run, new, tmp_path):
     for path in (new, tmp_path / "none.onnx", tmp_path):
         code, printed, said = run("inspect", path)

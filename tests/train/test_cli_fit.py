@@ -86,6 +86,17 @@ def test_fit_inspect_check_apply_evaluate(files, new_batch, capsys):
     json.loads(capsys.readouterr().out)
 
 
+def test_what_was_counted_can_be_said(files, capsys):
+    folder, reference, _ = files
+    for counted in ("auto", "reads"):
+        model = folder / f"{counted}.onnx"
+        assert train("fit", reference, "-o", model, "--counted", counted, "--threads", 1, "--quiet") == 0
+        info = scinn_infer.load(model).info
+        assert (info.capture_efficiency is None) == (info.molecule_value is not None) == (counted == "reads")
+    assert train("fit", reference, "-o", folder / "never.onnx", "--counted", "umis") == 2
+    assert "'umis' is not one of" in capsys.readouterr().err
+
+
 def test_the_capture_efficiency_can_be_said(files, capsys):
     folder, reference, _ = files
     for said, stored in (("0.4", 0.4), ("none", None)):

@@ -86,7 +86,7 @@ def test_a_file_that_differs_from_the_network_gets_no_name(broken, fitted, tmp_p
 
 def test_a_file_that_states_another_capture_efficiency_gets_no_name(fitted, tmp_path):
     info = replace(fitted.info, capture_efficiency=0.5)
-    with pytest.raises(ScinnError, match="states a capture efficiency"):
+    with pytest.raises(ScinnError, match="states a capture that is not its own"):
         export.export(fitted._weights, info, tmp_path / "model.onnx", proof=fitted._shown)
     assert list(tmp_path.iterdir()) == []
 

@@ -198,6 +198,9 @@ def test_tpm_is_used_as_it_is(reference, quick, tmp_path):
     np.testing.assert_array_equal(imputed[tpm > 0], tpm[tpm > 0])
     assert result.info.unit == "tpm"
     assert result.info.capture_efficiency is None  # one TPM is not one molecule
+    assert result.info.molecule_value > 0
+    expected = scinn_infer.load(tmp_path / "model.onnx").impute(tpm, genes, policy="denoise")
+    np.testing.assert_allclose(imputed[tpm == 0], expected[tpm == 0], rtol=1e-5)
     tpm[0] = 0
     nothing = anndata.AnnData(tpm)
     nothing.var_names = genes

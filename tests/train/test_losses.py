@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scinn_train import losses
-from scinn_train.capture import fill
+from scinn_train.capture import Capture, fill
 from scinn_train.networks import Imputation
 
 
@@ -70,14 +70,14 @@ def test_only_zeros_are_filled():
     value = torch.tensor([[0.0, 2.0]])
     predicted = imputation(torch.tensor([[1.0, 1.0]]), value)
     expected = [float(torch.nn.functional.softplus(torch.tensor(1.0))), float(np.log(3))]
-    np.testing.assert_allclose(predicted.log_imputed(torch.tensor([[5.0]]), None)[0], expected, rtol=1e-6)
+    np.testing.assert_allclose(predicted.log_imputed(torch.tensor([[5.0]]), Capture())[0], expected, rtol=1e-6)
 
 
 def test_zeros_are_filled_at_the_cells_own_depth():
-    size, efficiency = torch.tensor([[5.0]]), 0.2
+    size, captured = torch.tensor([[5.0]]), Capture(efficiency=0.2)
     predicted = imputation(torch.tensor([[0.3]]), torch.tensor([[0.0]]))
-    filled = fill(torch.tensor([[0.3]]).exp() * 5, efficiency) / 5
-    np.testing.assert_allclose(predicted.log_imputed(size, efficiency), torch.log1p(filled), rtol=1e-6)
+    filled = fill(torch.tensor([[0.3]]).exp(), size, captured) / 5
+    np.testing.assert_allclose(predicted.log_imputed(size, captured), torch.log1p(filled), rtol=1e-6)
 
 
 @given(value=st.floats(1e-3, 1e3), first=st.floats(-5, 8), second=st.floats(-5, 8))
