@@ -22,9 +22,10 @@ from scinn_infer.genes import REFUSE
 from scinn_infer.lazy import as_lazy
 from scinn_infer.model import Model, load
 from scinn_infer.policies import KEEP, find_policy
+from scinn_infer.selection import Selection
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     import anndata
     import numpy.typing as npt
@@ -51,6 +52,7 @@ def impute(
     duplicates: str = REFUSE,
     key_added: str = "scinn",
     quality: bool = True,
+    only: Sequence[str] | None = None,
     copy: bool = False,
 ) -> anndata.AnnData | None:
     """Impute an AnnData object: fill its zeros, or denoise all of it. The result is a new layer.
@@ -89,7 +91,12 @@ def impute(
         (:class:`scinn_infer.cell_quality.CellQuality`) is added as well, with ``key_added`` for KEY:
         ``obs["KEY_cluster"]`` (categorical), ``obs["KEY_confidence"]``, ``obs["KEY_drift"]`` (where the model file has
         a reference for it), ``obsm["KEY_cluster_probability"]`` (cells × clusters) and ``obsm["X_KEY"]``, the
-        embedding (cells × d). It hardly takes time, and does not change the result.
+        embedding (cells × d). It hardly takes time, and does not change the result. None of these may be there, unless
+        an earlier result of that name brought it.
+    only
+        Names of the genes that are wanted, as for :meth:`Model.impute`; all if not given. A layer has all genes of its
+        object, so this takes ``copy``: the copy has these genes alone, in that order, in all that has the shape of
+        ``X``. Without ``quality`` no others are computed.
     copy
         Return a copy with the result instead of adding it to ``adata``; of what is backed by a file, one in memory.
 
@@ -102,8 +109,8 @@ def impute(
     ------
     ScinnError
         If there is no such policy, layer or column of names, ``adata.raw`` has other genes, something else is called
-        ``key_added``, ``adata`` is a view of what is backed by a file (and not to be copied), or
-        :meth:`Model.impute` refuses the values or genes.
+        ``key_added`` or as the quality would be, ``adata`` is a view of what is backed by a file (and not to be
+        copied), genes are chosen without a copy, or :meth:`Model.impute` refuses the values or genes.
 
     Warns
     -----
@@ -117,12 +124,18 @@ def impute(
     """
     find_policy(policy)  # refused before anything is read
     _check_adata(adata, layer=layer, use_raw=use_raw, key_added=key_added)
+    _check_free(adata, key_added, quality=quality)
+    if only is not None and not copy:
+        msg = (
+            "only is for copies: a layer has all genes of adata. Ask for one with copy=True; it has these genes alone."
+        )
+        raise ScinnError(msg)
     if adata.isbacked and adata.is_view:
         adata = _in_memory(adata, copy=copy)
     model = _as_model(model)
     X, source, place = _matrix(adata, layer, use_raw=use_raw)
     table = GeneTable(
-        read=lambda: _table((adata.raw if use_raw else adata).var),
+        read=lambda: table_of((adata.raw if use_raw else adata).var),
         source="adata",
         option="gene_column={!r}",
         column=gene_column,
@@ -131,8 +144,9 @@ def impute(
         model.info, table.names(), source=source, cell_names=adata.obs_names, duplicates=duplicates, table=table
     )
     recorder = QualityRecorder(model.info) if quality else None
-    result = _impute(model, X, batch, policy=policy, recorder=recorder)
-    target = (adata.to_memory() if adata.isbacked else adata.copy()) if copy else adata
+    selection = Selection(only=None if only is None else tuple(only))
+    result = _impute(model, X, batch, policy=policy, recorder=recorder, selection=selection)
+    target = _copied(adata, selection.columns(batch.genes, source=source)) if copy else adata
     target.layers[key_added] = result
     _drop_quality(target, key_added)
     target.uns[key_added] = provenance(model, batch.match, policy=policy, place=place, names_from=table.origin)
@@ -141,6 +155,12 @@ def impute(
         if sentence := find_doubt(recorder.profile, model.info, batch.match, source=source):
             warnings.warn(sentence, ScinnWarning, stacklevel=2)
     return target if copy else None
+
+
+def _copied(adata: anndata.AnnData, columns: npt.NDArray[np.intp] | None) -> anndata.AnnData:
+    """Return a copy in memory, of all genes or of some."""
+    chosen = adata if columns is None else adata[:, columns]
+    return chosen.to_memory() if adata.isbacked else chosen.copy()
 
 
 def _drop_quality(target: anndata.AnnData, key: str) -> None:
@@ -229,19 +249,30 @@ def _check_adata(adata: Any, *, layer: str | None, use_raw: bool, key_added: str
     if key_added == layer:
         msg = f"key_added is {key_added!r}, the layer that is read; choose another name for the result."
         raise ScinnError(msg)
-    _check_free(adata, key_added)
 
 
-def _check_free(adata: anndata.AnnData, key_added: str) -> None:
-    """Refuse to replace what is not an earlier result. The layers of a view are its parent's, which keeps them."""
-    if _earlier_record(adata, key_added):
-        return
-    parts = ("uns",) if adata.is_view else ("layers", "uns")
-    taken = [f"{part}[{key_added!r}]" for part in parts if key_added in getattr(adata, part)]
+def _check_free(adata: anndata.AnnData, key_added: str, *, quality: bool) -> None:
+    """Refuse to replace what is not an earlier result. Layers and obsm of a view are its parent's, which keeps them."""
+    record, places = _earlier_record(adata, key_added), Places.under(key_added)
+    written = set(record.get("cell_quality", {}).values())
+    if record:
+        written |= {f"layers/{key_added}", f"uns/{key_added}"}
+    names = {"layers": [key_added], "uns": [key_added]}
+    if quality:
+        names |= {"obs": list(places.obs.values()), "obsm": list(places.obsm.values())}
+    taken = [
+        (part, name)
+        for part, candidates in names.items()
+        if not (adata.is_view and part in {"layers", "obsm"})
+        for name in candidates
+        if f"{part}/{name}" not in written and name in getattr(adata, part)
+    ]
     if taken:
+        listed = " and ".join(f"{part}[{name!r}]" for part, name in taken)
+        without = ", or leave out what is told of each cell (quality=False)" if taken[-1][0] in {"obs", "obsm"} else ""
         msg = (
-            f"adata has {' and '.join(taken)} already, which scINN did not make and will not replace: choose another "
-            "key_added, or delete what is there."
+            f"adata has {listed} already, which scINN did not make and will not replace: choose another key_added, or "
+            f"delete what is there{without}."
         )
         raise ScinnError(msg)
 
@@ -308,19 +339,20 @@ def matrix_of(adata: anndata.AnnData, layer: str | None) -> Any:
     return X
 
 
-def _table(var: Any) -> pd.DataFrame:
+def table_of(var: Any) -> pd.DataFrame:
     """Return ``var`` as pandas has it, also of an object that was read lazily."""
     return var.to_memory() if hasattr(var, "to_memory") else var
 
 
 def _impute(
-    model: Model, X: Any, batch: Batch, *, policy: str, recorder: QualityRecorder | None
+    model: Model, X: Any, batch: Batch, *, policy: str, recorder: QualityRecorder | None, selection: Selection
 ) -> npt.NDArray[np.floating[Any]]:
     """Return the result (cells × genes) for a matrix in memory or elsewhere."""
+    places = selection.columns(batch.genes, source=batch.source)
 
     def collect(chunks: Iterable[Matrix], batch: Batch, like: Any) -> npt.NDArray[np.floating[Any]]:
-        result = np.empty(like.shape, result_dtype(like.dtype))
-        for start, block in model.stream(chunks, batch, policy=policy, recorder=recorder):
+        result = np.empty((like.shape[0], like.shape[1] if places is None else places.size), result_dtype(like.dtype))
+        for start, block in model.stream(chunks, batch, policy=policy, recorder=recorder, selection=selection):
             result[start : start + block.shape[0]] = block
         return result
 

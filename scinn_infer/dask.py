@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import sparse
 
-from scinn_infer.anndata import matrix_of
+from scinn_infer.anndata import matrix_of, table_of
 from scinn_infer.batch import open_batch
 from scinn_infer.columns import result_dtype
 from scinn_infer.errors import ScinnError
+from scinn_infer.gene_table import GeneTable
 from scinn_infer.genes import REFUSE
 from scinn_infer.model import Model, load
 from scinn_infer.policies import KEEP, find_policy
@@ -47,6 +48,7 @@ def impute(
     *,
     genes: Sequence[str] | None = None,
     layer: str | None = None,
+    gene_column: str | None = None,
     policy: str = KEEP,
     duplicates: str = REFUSE,
     chunk_size: int | None = None,
@@ -67,6 +69,9 @@ def impute(
         Names of the columns; those of the AnnData object if not given.
     layer
         Of an AnnData object the layer that holds the values; ``X`` if not given.
+    gene_column
+        Of an AnnData object the column of ``var`` with the names of the genes, as for :func:`scinn_infer.impute`;
+        ``var_names`` if not given.
     policy
         ``"keep"`` or ``"denoise"``, as for :meth:`scinn_infer.Model.impute`.
     duplicates
@@ -102,13 +107,13 @@ def impute(
     """
     find_policy(policy)
     loaded = model if isinstance(model, Model) else load(model)
-    X, names, source = _parts(data, genes, layer)
+    X, names, source, table = _parts(data, genes, layer, gene_column)
     array = _by_cells(X, chunk_size, source)
     if array.shape[1] != len(names):
         advice = "it seems to be transposed: pass X.T" if array.shape[0] == len(names) else "pass one for each column"
         msg = f"{source} is {array.shape[0]:,} × {array.shape[1]:,}, with {len(names):,} gene names; {advice}."
         raise ScinnError(msg)
-    batch = open_batch(loaded.info, names, source=source, duplicates=duplicates)
+    batch = open_batch(loaded.info, names, source=source, duplicates=duplicates, table=table)
     work = _Work(loaded.with_threads(threads), batch, policy)
     dtype = result_dtype(array.dtype)
     tools = _dask()
@@ -149,18 +154,29 @@ def _of_this_process(model: Model) -> Model:
         return _OURS.setdefault((model.sha256, model.threads, model.providers), model)
 
 
-def _parts(data: Any, genes: Sequence[str] | None, layer: str | None) -> tuple[Any, list[str], str]:
-    """Return the matrix, the names of its columns, and how messages name it."""
+def _parts(
+    data: Any, genes: Sequence[str] | None, layer: str | None, gene_column: str | None
+) -> tuple[Any, list[str], str, GeneTable | None]:
+    """Return the matrix, the names of its columns, how messages name it, and where else names may be."""
+    if genes is not None and gene_column is not None:
+        msg = f"genes names the columns, and gene_column takes the names from var[{gene_column!r}]; choose one of them."
+        raise ScinnError(msg)
     if hasattr(data, "obs_names") and hasattr(data, "layers"):
         source = "adata.X" if layer is None else f"adata.layers[{layer!r}]"
-        return matrix_of(data, layer), list(map(str, data.var_names if genes is None else genes)), source
-    if layer is not None:
-        msg = f"layer is {layer!r}, but a {type(data).__name__} has no layers. Pass the matrix alone."
-        raise ScinnError(msg)
+        if genes is not None:
+            return matrix_of(data, layer), list(map(str, genes)), source, None
+        table = GeneTable(
+            read=lambda: table_of(data.var), source="adata", option="gene_column={!r}", column=gene_column
+        )
+        return matrix_of(data, layer), table.names(), source, table
+    for name, value, what in (("layer", layer, "layers"), ("gene_column", gene_column, "var")):
+        if value is not None:
+            msg = f"{name} is {value!r}, but a {type(data).__name__} has no {what}. Pass the matrix alone."
+            raise ScinnError(msg)
     if genes is None:
         msg = f"genes is missing: pass the names of the columns of the {type(data).__name__}."
         raise ScinnError(msg)
-    return data, list(map(str, genes)), "X"
+    return data, list(map(str, genes)), "X", None
 
 
 def _by_cells(X: Any, chunk_size: int | None, source: str) -> Any:

@@ -210,8 +210,29 @@ def _open(path: Path) -> h5py.File:
         try:
             return h5py.File(path, "r")
         except BlockingIOError as error:  # HDF5 locks what it writes to
-            msg = f"{path} is open for writing in another program. Close it there, or wait until it is written."
-            raise ScinnError(msg) from error
+            raise _locked(path) from error
+
+
+def check_unlocked(path: Path) -> None:
+    """Refuse to replace a file that another program writes to: what it writes from now on would be lost.
+
+    Raises
+    ------
+    ScinnError
+        If HDF5 says that it is locked.
+    """
+    h5py = import_io("writing")
+    if path.is_file() and h5py.is_hdf5(path):
+        try:
+            h5py.File(path, "r").close()
+        except BlockingIOError as error:
+            raise _locked(path) from error
+        except OSError:
+            pass  # damaged, which does not matter: it is to be replaced
+
+
+def _locked(path: Path) -> ScinnError:
+    return ScinnError(f"{path} is open for writing in another program. Close it there, or wait until it is written.")
 
 
 def _check_tables(file: h5py.File, path: Path) -> None:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scinn_infer.errors import ScinnError
-from scinn_infer.h5ad import import_io
 from scinn_infer.h5ad_cells import contiguous
+from scinn_infer.hdf5_write import open_to_write
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -132,18 +132,14 @@ def _lay_out(
     columns: CellColumns | None,
 ) -> int:
     """Add everything but the values; return where in the file those of the layer belong."""
-    h5py = import_io("writing")
     from anndata.io import write_elem
 
-    try:
-        with h5py.File(path, "r+") as file:
-            for group in ("layers", "uns"):
-                if group not in file:
-                    write_elem(file, group, {})
-            write_elem(file["uns"], key, dict(provenance))
-            layer = contiguous(file["layers"], key, shape, dtype)
-            if columns is not None:
-                columns.lay_out(file, shape[0])
-            return int(layer.id.get_offset())
-    except RuntimeError as error:  # what h5py makes of a failure to write when it closes a file
-        raise OSError(str(error)) from error
+    with open_to_write(path, "r+") as (file, _):
+        for group in ("layers", "uns"):
+            if group not in file:
+                write_elem(file, group, {})
+        write_elem(file["uns"], key, dict(provenance))
+        layer = contiguous(file["layers"], key, shape, dtype)
+        if columns is not None:
+            columns.lay_out(file, shape[0])
+        return int(layer.id.get_offset())

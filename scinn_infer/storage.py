@@ -15,6 +15,7 @@ from scinn_infer.batch import sample_spans
 from scinn_infer.csc import RowBuckets
 from scinn_infer.damage import naming_damage
 from scinn_infer.errors import ScinnError
+from scinn_infer.unchanged import watched
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -119,11 +120,12 @@ def open_storage(element: h5py.Group | h5py.Dataset, *, source: str, temporary_f
     """
     encoding = element.attrs.get("encoding-type", "")
     if encoding == "csr_matrix":
-        return _Csr(_Compressed(element, element.attrs["shape"], source, major=0))
+        return _watched(_Csr(_Compressed(element, element.attrs["shape"], source, major=0)), element, source)
     if encoding == "csc_matrix":
-        return _Csc(_Compressed(element, element.attrs["shape"], source, major=1), temporary_folder)
+        compressed = _Compressed(element, element.attrs["shape"], source, major=1)
+        return _watched(_Csc(compressed, temporary_folder), element, source)
     if hasattr(element, "shape") and len(element.shape) == 2:
-        return _Dense(element, source)
+        return _watched(_Dense(element, source), element, source)
     msg = f"{source} is stored as {encoding or 'something else'!r}, not as a dense, CSR or CSC matrix."
     raise ScinnError(msg)
 
@@ -136,7 +138,11 @@ def open_csr(group: h5py.Group, shape: tuple[int, int], *, source: str) -> Stora
     ScinnError
         As :func:`open_storage`.
     """
-    return _Csr(_Compressed(group, shape, source, major=0))
+    return _watched(_Csr(_Compressed(group, shape, source, major=0)), group, source)
+
+
+def _watched(storage: Storage, element: h5py.Group | h5py.Dataset, source: str) -> Storage:
+    return watched(storage, element.file, source=source) if hasattr(element, "id") else storage
 
 
 class _Dense:

@@ -15,9 +15,9 @@ from scinn_infer.genes import REFUSE, match_genes
 from scinn_infer.progress import busy, track
 from scinn_infer.summary import (
     DEPTH_FACTOR,
+    Tally,
     lies_far,
     profile_correlation,
-    summarise,
     tell_profile,
     training_summary,
 )
@@ -109,21 +109,13 @@ def examine(model: Model, matrix: ExpressionMatrix, *, duplicates: str = REFUSE,
         cautions.insert(0, match.warning)
     if refusals:
         return Suitability(match=match, refusals=tuple(refusals), warnings=tuple(cautions))
-    chunks = track(
-        _checked(matrix),
-        description="checking",
-        total=matrix.shape[0],
-        size=lambda rows: rows.shape[0],
-        enabled=progress,
-    )
     try:
-        batch = summarise(chunks, match)
+        batch, drift = _look_at_all(model, matrix, known, progress=progress)
         empty = tell_empty_cells(batch.empty_cells, cells=batch.cells, source=matrix.source)
     except ScinnError as error:
         return Suitability(match=match, refusals=(str(error),), warnings=tuple(cautions))
     training = training_summary(info, match)
     correlation = profile_correlation(batch.gene_mean, training.gene_mean)
-    drift = _drift(model, matrix, known, progress=progress)
     if drift and drift.different:
         cautions.append(drift.sentence(info, matrix.source))
     cautions += differences(batch, training, correlation, told=drift.cause if drift and drift.different else "")
@@ -139,22 +131,27 @@ def examine(model: Model, matrix: ExpressionMatrix, *, duplicates: str = REFUSE,
     )
 
 
-def _drift(model: Model, matrix: ExpressionMatrix, known: Batch, *, progress: bool) -> Drift | None:
-    """Have the model look at each cell; the values have been found to be sound before."""
-    if not can_judge(model.info):
-        return None
-    recorder = QualityRecorder(model.info)
+def _look_at_all(
+    model: Model, matrix: ExpressionMatrix, known: Batch, *, progress: bool
+) -> tuple[BatchSummary, Drift | None]:
+    """Sum a batch up and have the model look at each cell, where that tells something, in one pass."""
+    tally = Tally(known.match)
     chunks = track(
-        matrix.chunks(CHUNK),
-        description="comparing",
+        _tallied(matrix, tally),
+        description="checking",
         total=matrix.shape[0],
         size=lambda rows: rows.shape[0],
         enabled=progress,
     )
+    if not can_judge(model.info):
+        for _ in chunks:
+            pass
+        return tally.summary(), None
+    recorder = QualityRecorder(model.info)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ScinnWarning)  # of what has been told
+        warnings.simplefilter("ignore", ScinnWarning)  # what there is to warn of is told from the summary
         model.record(chunks, replace(known, unit_checked=True), recorder)
-    return judge(recorder.profile, model.info, known.match)
+    return tally.summary(), judge(recorder.profile, model.info, known.match)
 
 
 def differences(
@@ -192,11 +189,13 @@ def _look_at_sample(matrix: ExpressionMatrix, known: Batch) -> tuple[list[str], 
     return [], [str(caution.message) for caution in caught if issubclass(caution.category, ScinnWarning)]
 
 
-def _checked(matrix: ExpressionMatrix) -> Iterator[Rows]:
+def _tallied(matrix: ExpressionMatrix, tally: Tally) -> Iterator[Rows]:
+    """Yield all cells, once their values are found to be sound and are summed up."""
     start = 0
     for rows in matrix.chunks(CHUNK):
         check_chunk(rows, genes=matrix.genes, first_cell=start, cell_names=matrix.cell_names, source=matrix.source)
         check_exact(rows, source=matrix.source)
+        tally.add(rows)
         yield rows
         start += rows.shape[0]
 

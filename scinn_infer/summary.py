@@ -11,8 +11,6 @@ from scipy import sparse
 from scinn_infer.contract import Spread
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     import numpy.typing as npt
 
     from scinn_infer.checks import Matrix
@@ -99,22 +97,6 @@ class Tally:
             zero_fraction=1 - float(genes_per_cell.mean()) / self._total.size,
             gene_mean=self._total / depth.size,
         )
-
-
-def summarise(chunks: Iterable[Matrix], match: GeneMatch) -> BatchSummary:
-    """Summarise a batch in one pass.
-
-    Parameters
-    ----------
-    chunks
-        All rows of the batch (cells × genes), at least one.
-    match
-        How the batch's genes match the model's.
-    """
-    tally = Tally(match)
-    for chunk in chunks:
-        tally.add(chunk)
-    return tally.summary()
 
 
 def training_summary(info: ModelInfo, match: GeneMatch) -> BatchSummary:

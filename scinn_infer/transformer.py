@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scinn_infer.errors import ScinnError
+from scinn_infer.genes import REFUSE
 from scinn_infer.model import Model, load
 from scinn_infer.policies import KEEP, find_policy
 from scinn_infer.sklearn_base import (
@@ -54,6 +55,9 @@ class ScinnTransformer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  
         Names of the columns of X. If not given they are those of a data frame, or, where X has as many columns as the
         model has genes, the model's genes in their order. A model that was trained on columns without names knows them
         as ``x0``, ``x1``, …, and so are they called here.
+    duplicates
+        Whether columns that name the same gene of the model are refused or summed: ``"refuse"`` or ``"sum"``, as for
+        :meth:`scinn_infer.Model.impute`.
     threads
         Threads to compute with, for a model that is not loaded yet; as many as this process may use if not given.
     batch_size
@@ -84,6 +88,7 @@ class ScinnTransformer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  
         *,
         policy: str = KEEP,
         genes: Sequence[str] | None = None,
+        duplicates: str = REFUSE,
         threads: int | None = None,
         batch_size: int | None = None,
         unit_checked: bool = False,
@@ -91,6 +96,7 @@ class ScinnTransformer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  
         self.model = model
         self.policy = policy
         self.genes = genes
+        self.duplicates = duplicates
         self.threads = threads
         self.batch_size = batch_size
         self.unit_checked = unit_checked
@@ -114,7 +120,7 @@ class ScinnTransformer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  
         matrix = read_matrix(self, X, reset=True)
         find_policy(self.policy)
         model = self.model if isinstance(self.model, Model) else load(self.model, threads=self.threads)
-        names, match = _match(model, X, self.genes, columns=matrix.shape[1])
+        names, match = _match(model, X, self.genes, columns=matrix.shape[1], duplicates=self.duplicates)
         check_values(self, matrix, names)
         self._names = names
         self.model_ = model
@@ -162,7 +168,12 @@ class ScinnTransformer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  
     def _impute(self, matrix: Matrix) -> npt.NDArray[np.floating[Any]]:
         check_values(self, matrix, self._names)
         return self.model_.impute(
-            matrix, self._names, policy=self.policy, batch_size=self.batch_size, unit_checked=self.unit_checked
+            matrix,
+            self._names,
+            policy=self.policy,
+            duplicates=self.duplicates,
+            batch_size=self.batch_size,
+            unit_checked=self.unit_checked,
         )
 
     def __sklearn_tags__(self) -> Any:
@@ -174,7 +185,9 @@ class ScinnTransformer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  
         return tags
 
 
-def _match(model: Model, X: Any, genes: Sequence[str] | None, *, columns: int) -> tuple[list[str], GeneMatch]:
+def _match(
+    model: Model, X: Any, genes: Sequence[str] | None, *, columns: int, duplicates: str
+) -> tuple[list[str], GeneMatch]:
     """Return the names of the columns, and how they match the model's genes.
 
     Raises
@@ -186,7 +199,7 @@ def _match(model: Model, X: Any, genes: Sequence[str] | None, *, columns: int) -
     named = names is not None
     if names is None:
         names = list(model.genes) if columns == len(model.genes) else generated_names(columns)
-    match = model.match(names, source="X")
+    match = model.match(names, source="X", duplicates=duplicates)
     if match.problem and not named:
         msg = (
             f"{model.source} has {len(model.genes):,} genes, and X has {columns} feature(s) without names: name the "

@@ -58,10 +58,7 @@ def whole_file(
         else:
             _name(temporary, place)
     except OSError as error:
-        # HDF5's own text runs over several lines, with addresses in memory.
-        reason = os.strerror(error.errno) if error.errno else str(error).partition("\n")[0]
-        msg = f"{path} could not be written: {reason}. Whatever was there before is unchanged."
-        raise ScinnError(msg) from error
+        raise not_written(path, error) from error
     finally:
         temporary.unlink(missing_ok=True)
     _flush_folder(place.parent)
@@ -106,6 +103,15 @@ def check_space(folder: Path, needed: int, *, purpose: str) -> None:
         needed_and_free = f"needs {decimal(needed)}, and {folder} has {decimal(free)} free"
         msg = f"{purpose} {needed_and_free}. Make room, or write elsewhere."
         raise ScinnError(msg)
+
+
+def not_written(path: Pathlike, error: OSError) -> ScinnError:
+    """Return how it is told that an output could not be written."""
+    if isinstance(error, shutil.Error) and isinstance(error.args[0], list):  # of a folder: every file that failed
+        reason = str(error.args[0][0][-1])
+    else:  # HDF5's own text runs over several lines, with addresses in memory
+        reason = os.strerror(error.errno) if error.errno else str(error).partition("\n")[0]
+    return ScinnError(f"{path} could not be written: {reason}. Whatever was there before is unchanged.")
 
 
 def _replace(temporary: Path, place: Path) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scinn_infer.errors import ScinnError
-from scinn_infer.wholefile import check_space
+from scinn_infer.wholefile import check_space, not_written
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -62,9 +62,7 @@ def whole_folder(
         else:
             temporary.rename(place)  # which fails where something has appeared there
     except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else str(error).partition("\n")[0]
-        msg = f"{path} could not be written: {reason}. Whatever was there before is unchanged."
-        raise ScinnError(msg) from error
+        raise not_written(path, error) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

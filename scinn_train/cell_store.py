@@ -36,8 +36,8 @@ class CellStore:
 
     Parameters
     ----------
-    genes
-        Number of columns.
+    shape
+        Number of cells and genes.
     memory_gb
         What may be kept in memory; beyond it everything is in a temporary file, which has no name where the system
         allows that, so that nothing of it outlives the process.
@@ -50,9 +50,10 @@ class CellStore:
         If the folder for temporary files has no room for them.
     """
 
-    def __init__(self, genes: int, *, memory_gb: float = MEMORY_GB, expected: int | None = None) -> None:
-        self.genes = genes
-        self._starts: list[npt.NDArray[np.int64]] | npt.NDArray[np.int64] = [np.zeros(1, dtype=np.int64)]
+    def __init__(self, shape: tuple[int, int], *, memory_gb: float = MEMORY_GB, expected: int | None = None) -> None:
+        self.shape = shape
+        self.starts: npt.NDArray[np.int64] = np.zeros(shape[0] + 1, dtype=np.int64)
+        """The number of the first entry of each row, and the number of all entries (cells + 1,)."""
         self._written = 0
         self._folder = Path(tempfile.gettempdir())
         most = _most_bytes(memory_gb)
@@ -64,13 +65,6 @@ class CellStore:
         if needed > most:
             with naming_full_disk(self._folder, PURPOSE):
                 self._file.rollover()
-
-    @property
-    def starts(self) -> npt.NDArray[np.int64]:
-        """The number of the first entry of each row, and the number of all entries (cells + 1,)."""
-        if isinstance(self._starts, list):
-            self._starts = np.concatenate(self._starts)
-        return self._starts
 
     def append(self, rows: sparse.csr_array) -> None:
         """Write the next rows (cells × genes).
@@ -84,9 +78,9 @@ class CellStore:
         entries["gene"], entries["value"] = rows.indices, rows.data
         with naming_full_disk(self._folder, PURPOSE):
             self._file.write(entries.tobytes())
-        assert isinstance(self._starts, list), "a store that was read from is complete"
-        self._starts.append(self._written + np.asarray(rows.indptr[1:], dtype=np.int64))
-        self._written += rows.nnz
+        first = self._written
+        self._written += rows.shape[0]
+        self.starts[first + 1 : self._written + 1] = self.starts[first] + rows.indptr[1:]
 
     def rows(self, which: Rows) -> sparse.csr_array:
         """Return some rows, in the order in which they are asked for (rows × genes).
@@ -115,7 +109,7 @@ class CellStore:
                 msg = f"the temporary file in {self._folder} was cut short while it was in use. Fit again."
                 raise ScinnError(msg)
         values, genes = (np.ascontiguousarray(entries[part]) for part in ("value", "gene"))
-        return sparse.csr_array((values, genes, pointers), shape=(len(which), self.genes))
+        return sparse.csr_array((values, genes, pointers), shape=(len(which), self.shape[1]))
 
     def close(self) -> None:
         """Give back the memory, and remove the temporary file."""

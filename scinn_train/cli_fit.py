@@ -165,12 +165,15 @@ def fit(
     )
     if capture_efficiency is not None:
         config = replace(config, module2=replace(config.module2, capture_efficiency=_efficiency(capture_efficiency)))
+    say = speaker(quiet=quiet)
     types = (labels, read_labels(reference, labels)) if labels else None
     from scinn_train.fitting import fit_reference
 
     with open_reference(
         reference, layer=layer, transpose=transpose, gene_column=gene_column, gene_ids=gene_ids
     ) as given:
+        for sentence in given.notes:
+            say(sentence)
         prepared = prepare(
             given.X,
             given.genes,
@@ -204,7 +207,6 @@ def fit(
             )
         raise
     discard(checkpoint)
-    say = speaker(quiet=quiet)
     for sentence in _report(result, output):
         say(sentence)
     if as_json:

@@ -46,7 +46,7 @@ class Expression:
     @classmethod
     def stored(cls, store: CellStore) -> Self:
         """Return what is in a store, as it is there."""
-        return cls(store.genes, np.diff(store.starts), store.rows)
+        return cls(store.shape[1], np.diff(store.starts), store.rows)
 
     @classmethod
     def held(cls, X: sparse.csr_array) -> Self:

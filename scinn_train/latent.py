@@ -140,11 +140,12 @@ def _train(
 @torch.no_grad()
 def _encode(X: Expression, networks: list[StackedBayesianAutoencoder], device: torch.device) -> list[Array]:
     """Return each network's latents of every cell (cells × latents); the cells are gone through once for all."""
-    blocks = []
+    latents = [np.empty((X.shape[0], network.mean.out_features), dtype=np.float32) for network in networks]
     for rows in minibatch.in_order(X.shape[0], _DENSE_ROWS):
         cells = minibatch.dense(X, rows, device)
-        blocks.append([network.latent(cells).cpu().numpy() for network in networks])
-    return [np.concatenate(of_one) for of_one in zip(*blocks, strict=True)]
+        for network, latent in zip(networks, latents, strict=True):
+            latent[rows] = network.latent(cells).cpu().numpy()
+    return latents
 
 
 def _loss(model: StackedBayesianAutoencoder, batch: torch.Tensor, *, warm_up: bool, weight: float) -> torch.Tensor:

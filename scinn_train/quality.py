@@ -127,16 +127,23 @@ def describe_held_out(
     held_out = np.sort(random.permutation(networks.held_out)[:_MOST_REFERENCE_CELLS])
 
     def look(cells: Rows) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        looks = []
+        embeddings = np.empty((len(cells), networks.quality.embedding.out_features), dtype=np.float32)
+        probabilities = np.empty((len(cells), networks.quality.clusters.out_features), dtype=np.float32)
         for rows in minibatch.in_order(len(cells), config.batch_size):
             expression = minibatch.dense(normalised, cells[rows], device)
             size = torch.from_numpy(size_factors[cells[rows]])[:, None].to(device)
             with torch.no_grad():
                 predicted = networks.imputation(expression, torch.ones(expression.shape[1], device=device))
+<<<<<<< ours
                 embedding, probability = networks.quality(predicted.log_imputed(size, capture))
             looks.append((embedding.cpu().numpy(), probability.cpu().numpy()))
         embeddings, probabilities = zip(*looks, strict=True)
         return np.concatenate(embeddings), np.concatenate(probabilities)
+=======
+                embedding, probability = networks.quality(predicted.log_imputed(size, config.capture_efficiency))
+            embeddings[rows], probabilities[rows] = embedding.cpu().numpy(), probability.cpu().numpy()
+        return embeddings, probabilities
+>>>>>>> theirs
 
     embedding, probability = look(held_out)
     return describe_cells(

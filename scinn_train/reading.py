@@ -49,6 +49,8 @@ class ReferenceMatrix:
         Ensembl ids of the genes, where known.
     source
         How messages name the matrix.
+    notes
+        What was found in the file besides and is left out, each a sentence.
     """
 
     X: Any
@@ -56,6 +58,7 @@ class ReferenceMatrix:
     cells: Sequence[str] | None
     gene_ids: Sequence[str] | None
     source: str
+    notes: tuple[str, ...] = ()
 
 
 @contextmanager
@@ -90,7 +93,7 @@ def open_reference(
     """
     with open_matrix(path, layer=layer, transpose=transpose, gene_column=gene_column) as matrix:
         ids = _gene_ids(matrix.gene_table, gene_ids)
-        yield ReferenceMatrix(matrix, matrix.genes, matrix.cell_names, ids, matrix.source)
+        yield ReferenceMatrix(matrix, matrix.genes, matrix.cell_names, ids, matrix.source, tuple(matrix.notes))
 
 
 def from_anndata(adata: Any, *, layer: str | None, gene_column: str | None, source: str) -> ReferenceMatrix:

@@ -120,7 +120,7 @@ def prepare(
     with in_blocks(X, source=source) as given:
         _check_type(given.dtype, source)
         _check_shape(given.shape, names, gene_ids, source)
-        store = CellStore(len(names), memory_gb=memory_gb, expected=given.stored)
+        store = CellStore(given.shape, memory_gb=memory_gb, expected=given.stored)
         try:
             checked = _checked(given, names, cell_names=cell_names, source=source)
             for rows in track(

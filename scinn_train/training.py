@@ -196,7 +196,7 @@ def train(
         ):
             if len(history) - 1 - best.epoch >= config.patience:
                 break
-            training: list[Terms] = []
+            training: list[dict[str, float]] = []
             for rows in minibatch.shuffled(len(kept), config.batch(len(kept)), random):
                 terms = _terms(imputation, quality, data, kept[rows], config=config, random=random)
                 optimiser.zero_grad()
@@ -204,7 +204,7 @@ def train(
                 torch.nn.utils.clip_grad_norm_(_trained(imputation, quality), _LARGEST_GRADIENT)
                 optimiser.step()
                 schedule.step()
-                training.append({name: value.detach() for name, value in terms.items()})
+                training.append(_numbers(terms))
             judged = _judge(imputation, quality, data, np.sort(held_out), config=config, seed=seed)
             history.append(Epoch(_steps(history) + len(training), _mean(training), judged))
             best.offer(judged["total"], len(history) - 1)
@@ -312,7 +312,9 @@ def _judge(
     random = np.random.default_rng(derive(seed, "judging"))
     batches = np.array_split(held_out, -(-len(held_out) // config.batch_size))  # of one size, so that cells count alike
     with torch.no_grad(), torch_seed(derive(seed, "judging")):
-        terms = _mean([_terms(imputation, quality, data, rows, config=config, random=random) for rows in batches])
+        terms = _mean(
+            [_numbers(_terms(imputation, quality, data, rows, config=config, random=random)) for rows in batches]
+        )
     if not math.isfinite(terms["total"]):
         msg = "the training diverged: the loss is no longer a number. Try a smaller learning rate, and check the unit."
         raise ScinnError(msg)
@@ -323,8 +325,17 @@ def _steps(history: list[Epoch]) -> int:
     return history[-1].step if history else 0
 
 
-def _mean(batches: list[Terms]) -> dict[str, float]:
-    return {name: float(torch.stack([terms[name] for terms in batches]).mean()) for name in batches[0]}
+def _numbers(terms: Terms) -> dict[str, float]:
+    """Return the terms as plain numbers.
+
+    A tensor that is kept, small as it is, keeps the C library from giving back the large blocks that were freed around
+    it: over thousands of minibatches that is gigabytes.
+    """
+    return {name: value.item() for name, value in terms.items()}
+
+
+def _mean(batches: list[dict[str, float]]) -> dict[str, float]:
+    return {name: float(torch.tensor([terms[name] for terms in batches]).mean()) for name in batches[0]}
 
 
 class _State:

@@ -95,6 +95,7 @@ def _document(found: Suitability, matrix: ExpressionMatrix, model: Model, layer:
             "genes": matrix.shape[1],
             "storage": matrix.storage,
             "dtype": str(matrix.dtype),
+            "notes": matrix.notes,
         },
         "model": {
             "file": model.source,
@@ -140,7 +141,8 @@ def _print(found: Suitability, matrix: ExpressionMatrix, info: ModelInfo) -> Non
         ("genes", f"{matrix.shape[1]:,}", f"{len(info.genes):,}"),
     ]
     print_table(("", "this batch", "the model's training"), [sizes, _compared(found.batch, found.training)])
-    click.echo(printable(found.match.sentence))
+    for sentence in (*matrix.notes, found.match.sentence):
+        click.echo(printable(sentence))
     if found.profile_correlation is not None:
         click.echo(f"Mean expression per gene correlates with the training data's by {found.profile_correlation:.2f}.")
     if found.drift:

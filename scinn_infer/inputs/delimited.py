@@ -17,6 +17,7 @@ from scinn_infer.inputs.matrix import FileMatrix
 from scinn_infer.inputs.names import look_like_cells, look_like_genes
 from scinn_infer.inputs.recognise import open_text
 from scinn_infer.inputs.spool import Spooled, as_float32
+from scinn_infer.unchanged import Unchanged
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,7 +73,7 @@ class _Table:
     """The names of a table, and its numbers when they are asked for."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self._path, self._unchanged = path, Unchanged(path, source=str(path))
         with open_text(path) as file:
             header = file.readline().decode("utf-8-sig").rstrip("\r\n")
         self._delimiter = "\t" if "\t" in header else ","
@@ -99,6 +100,7 @@ class _Table:
             row, column = np.nonzero(values)
             yield row + start, column, values[row, column]
             start += len(some)
+        self._unchanged.check()
 
     def _lines(self) -> Iterator[Line]:
         with open_text(self._path) as file:

@@ -13,6 +13,7 @@ from scinn_infer.inputs.matrix import GENE_IDS, FileMatrix
 from scinn_infer.inputs.names import as_text, look_like_genes
 from scinn_infer.inputs.spool import Spooled
 from scinn_infer.storage import check_filters, working_dtype
+from scinn_infer.unchanged import watched
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -99,10 +100,11 @@ def _storage(dataset: h5py.Dataset, source: str, folder: Path) -> Storage:
         msg = f"{source} is no matrix. Write the file again."
         raise ScinnError(msg)
     check_filters(dataset, source)
-    across = _Across(dataset, source)
-    if dataset.chunks is None or dataset.chunks[1] <= WIDEST_CHUNK:
-        return across
-    return Spooled(lambda: _by_gene(dataset), shape=across.shape, dtype=across.dtype, storage="by gene", folder=folder)
+    storage: Storage = _Across(dataset, source)
+    if dataset.chunks is not None and dataset.chunks[1] > WIDEST_CHUNK:
+        shape, dtype = storage.shape, storage.dtype
+        storage = Spooled(lambda: _by_gene(dataset), shape=shape, dtype=dtype, storage="by gene", folder=folder)
+    return watched(storage, dataset.file, source=source)
 
 
 class _Across:

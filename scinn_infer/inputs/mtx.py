@@ -13,10 +13,11 @@ import numpy as np
 from scinn_infer.damage import naming_damage
 from scinn_infer.errors import ScinnError
 from scinn_infer.inputs.matrix import GENE_IDS, GENE_SYMBOLS, FileMatrix
-from scinn_infer.inputs.names import look_like_cells
+from scinn_infer.inputs.names import look_like_cells, look_like_genes
 from scinn_infer.inputs.recognise import MTX_BANNER, is_mtx_name, open_text
 from scinn_infer.inputs.spool import Spooled, as_float32
 from scinn_infer.inputs.tenx_h5 import FEATURE_TYPES, only_genes
+from scinn_infer.unchanged import Unchanged
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,12 +48,13 @@ def open_mtx(path: Path, *, temporary_folder: Path) -> FileMatrix:
     cells_file = _beside(matrix, prefix, ("barcodes.tsv",))
     genes_file = _beside(matrix, prefix, ("features.tsv", "genes.tsv"))
     cells, features = _lines(cells_file), [line.split("\t") for line in _lines(genes_file)]
+    unchanged = Unchanged(matrix, source=str(matrix))
     genes_named, cells_named, entries = _sizes(matrix)
     _check_sizes(matrix, (genes_named, cells_named), genes_file, features, cells_file, cells)
     columns = _columns(features)
     shape = (cells_named, genes_named)
     spooled = Spooled(
-        lambda: _entries(matrix, (genes_named, cells_named), entries),
+        lambda: _entries(matrix, (genes_named, cells_named), entries, unchanged),
         shape=shape,
         dtype=np.dtype(np.float32),
         storage="coordinate",
@@ -141,17 +143,15 @@ def _check_sizes(
     cells: list[str],
 ) -> None:
     """Tell which of the three files does not belong to the others."""
-    names = [fields[0] for fields in features]
-    if look_like_cells(names) and not look_like_cells(cells):
-        msg = f"{genes_file} lists barcodes, and {cells_file.name} does not: the two are swapped. Swap their names."
-        raise ScinnError(msg)
+    _check_not_swapped(genes_file, features, cells_file, cells)
     found = (len(features), len(cells))
     if found == stated:
         return
     if found == stated[::-1]:
         msg = (
             f"{matrix} is {stated[0]:,} × {stated[1]:,}, for {found[0]:,} genes in {genes_file.name} and {found[1]:,} "
-            f"cells in {cells_file.name}: it is swapped. 10x Genomics writes genes × cells; write it transposed."
+            f"cells in {cells_file.name}: it is swapped, or the names of these two are. 10x Genomics writes genes × "
+            "cells: write the matrix transposed, or give the files their right names."
         )
         raise ScinnError(msg)
     wrong = [
@@ -163,7 +163,22 @@ def _check_sizes(
     raise ScinnError(msg)
 
 
-def _entries(matrix: Path, shape: tuple[int, int], stated: int) -> Iterator[Entry]:
+def _check_not_swapped(genes_file: Path, features: list[list[str]], cells_file: Path, cells: list[str]) -> None:
+    """Tell by what is in them, since their lengths may agree, whether genes and cells are in each other's file."""
+    genes, barcodes = [fields[0] for fields in features], [cell.partition("\t")[0] for cell in cells]
+    if (
+        (look_like_cells(genes) and not look_like_cells(barcodes))
+        or (look_like_genes(barcodes) and not look_like_genes(genes))
+        or (all("\t" in cell for cell in cells) and all(len(fields) == 1 for fields in features))
+    ):
+        msg = (
+            f"{genes_file} and {cells_file.name} are swapped, by what is in them: the first lists {genes[0]!r} for a "
+            f"gene, the second {barcodes[0]!r} for a cell. Swap their names."
+        )
+        raise ScinnError(msg)
+
+
+def _entries(matrix: Path, shape: tuple[int, int], stated: int, unchanged: Unchanged) -> Iterator[Entry]:
     """Yield cells, genes and values of the entries."""
     seen = 0
     with open_text(matrix) as file:
@@ -177,6 +192,7 @@ def _entries(matrix: Path, shape: tuple[int, int], stated: int) -> Iterator[Entr
             yield table[:, 1].astype(np.int64) - 1, table[:, 0].astype(np.int64) - 1, values
             number += len(lines)
             seen += len(table)
+    unchanged.check()
     if seen != stated:
         msg = f"{matrix} states {stated:,} entries and has {seen:,}: it is truncated or damaged. Copy it again."
         raise ScinnError(msg)

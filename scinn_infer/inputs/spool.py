@@ -115,7 +115,7 @@ def as_float32(values: npt.NDArray[np.float64], *, source: str) -> npt.NDArray[n
     ScinnError
         If float32 would round a whole number.
     """
-    large = values[values > LARGEST_EXACT_INTEGER]
+    large = values[np.isfinite(values) & (values > LARGEST_EXACT_INTEGER)]  # infinite ones are refused by cell and gene
     if large.size:
         msg = (
             f"{source} holds the value {large[0]:.15g}; of a text, numbers up to {LARGEST_EXACT_INTEGER:,} are read. "

@@ -13,6 +13,7 @@ from scinn_infer.h5ad import find_matrix, import_io
 from scinn_infer.inputs.matrix import FileMatrix
 from scinn_infer.inputs.names import as_text
 from scinn_infer.inputs.recognise import ZARR_MARKS
+from scinn_infer.inputs.zarr_chunks import StoredChunks, check_compressed, refuse_missing
 from scinn_infer.storage import open_storage
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from scinn_infer.storage import Storage
+
+SPARSE = ("csr_matrix", "csc_matrix")
 
 
 def import_zarr(doing: str) -> ModuleType:
@@ -58,6 +61,8 @@ def open_zarr(path: Path, *, layer: str | None, temporary_folder: Path) -> FileM
         with naming_damage(source):
             element = find_matrix(root, path, layer)
             storage = matrix_storage(element, source=source, temporary_folder=temporary_folder)
+            for axis in ("obs", "var"):
+                _check_names(root[axis], f"{path}: the names in {axis}")
             genes, columns = _var(root["var"])
             return FileMatrix(
                 path,
@@ -66,6 +71,7 @@ def open_zarr(path: Path, *, layer: str | None, temporary_folder: Path) -> FileM
                 genes=genes,
                 cells=as_text(_read(root["obs"][root["obs"].attrs["_index"]])),
                 columns=columns,
+                notes=_notes(element, source),
                 close=close,
             )
     except BaseException:
@@ -89,7 +95,7 @@ def open_root(path: Path) -> tuple[Any, Any]:
         else:
             store, inside = zarr.storage.ZipStore(path, mode="r"), folder_inside(path)
         root = zarr.open(store, path=inside, mode="r", use_consolidated=False)
-    missing = [axis for axis in ("obs", "var") if not hasattr(root, "keys") or axis not in root]
+        missing = [axis for axis in ("obs", "var") if not hasattr(root, "keys") or axis not in root]
     if missing:
         store.close()
         msg = f"{path} is a zarr store, but not anndata's: it has no {' and no '.join(missing)}. Write it with "
@@ -107,7 +113,7 @@ def folder_inside(path: Path) -> str:
 
 def matrix_storage(element: Any, *, source: str, temporary_folder: Path) -> Storage:
     """Return the storage of a matrix in a zarr store, as :func:`scinn_infer.storage.open_storage` does."""
-    return open_storage(_buffered(element), source=source, temporary_folder=temporary_folder)
+    return open_storage(_buffered(element, source), source=source, temporary_folder=temporary_folder)
 
 
 def _read(element: Any) -> Any:
@@ -123,27 +129,53 @@ def _var(group: Any) -> tuple[list[str], dict[str, list[str]]]:
     return as_text(var.index), {str(name): as_text(words[name]) for name in words}
 
 
-def _buffered(element: Any) -> Any:
-    return _Group(element) if hasattr(element, "keys") else _Buffered(element)
+def _check_names(table: Any, what: str) -> None:
+    """Refuse names of cells or genes of which chunks are missing: zarr reads them as empty texts."""
+    index = table[table.attrs["_index"]]
+    if hasattr(index, "keys") and "values" in index:  # names of which some may be missing have a mask beside them
+        index = index["values"]
+    if not hasattr(index, "keys") and (missing := (chunks := StoredChunks(index, what)).missing):
+        refuse_missing(what, len(missing), chunks.count)
+
+
+def _notes(element: Any, source: str) -> list[str]:
+    """Return what is to be said of a dense matrix with chunks that are not there: perhaps they held zeros only."""
+    if hasattr(element, "keys") or not (missing := (chunks := StoredChunks(element, source)).missing):
+        return []
+    note = (
+        f"{source} is stored dense, and {len(missing):,} of its {chunks.count:,} chunks are not there: they are taken "
+        "for zeros, which zarr need not store. If files were lost, copy the store again."
+    )
+    return [note]
+
+
+def _buffered(element: Any, source: str) -> Any:
+    if not hasattr(element, "keys"):
+        return _Buffered(element, source)
+    return _Group(element, source) if element.attrs.get("encoding-type") in SPARSE else element
 
 
 class _Group:
     """The arrays of a sparse matrix."""
 
-    def __init__(self, group: Any) -> None:
-        self._group = group
+    def __init__(self, group: Any, source: str) -> None:
         self.attrs = group.attrs
+        self._arrays = {name: _Buffered(group[name], source) for name in ("data", "indices", "indptr")}
+        minor = int(self.attrs["shape"][1 if self.attrs["encoding-type"] == "csr_matrix" else 0])
+        chunks = {name: array.chunks for name, array in self._arrays.items()}
+        check_compressed(self._arrays, chunks, minor=minor, source=source)
 
     def __getitem__(self, name: str) -> _Buffered:
-        return _Buffered(self._group[name])
+        return self._arrays[name]
 
 
 class _Buffered:
     """An array that is read along its first axis; the chunk at the end is kept, so that it is unpacked once."""
 
-    def __init__(self, array: Any) -> None:
+    def __init__(self, array: Any, source: str) -> None:
         self._array = array
         self.attrs, self.shape, self.dtype = array.attrs, array.shape, np.dtype(array.dtype)
+        self.chunks = StoredChunks(array, source)
         self._chunk = max(1, array.chunks[0])
         self._start, self._kept = 0, np.empty((0, *self.shape[1:]), self.dtype)
 
@@ -157,6 +189,8 @@ class _Buffered:
         if stop > end:
             wanted = min(-(-stop // self._chunk) * self._chunk, self.shape[0])
             past = min(start - self._start, len(self._kept))
-            self._kept = np.concatenate([self._kept[past:], self._array[end:wanted]])
+            more = self._array[end:wanted]
+            self.chunks.check(end, wanted)
+            self._kept = np.concatenate([self._kept[past:], more])
             self._start += past
         return self._kept[start - self._start : stop - self._start]

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from scinn_infer.errors import ScinnError
-from scinn_infer.h5ad import import_io
+from scinn_infer.hdf5_write import open_to_write
 from scinn_infer.inputs.recognise import Format, recognise
 from scinn_infer.outputs.extent import INDEX_BYTES
 from scinn_infer.outputs.transfer import fill
-from scinn_infer.wholefile import check_space
+from scinn_infer.wholefile import check_space, not_written
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,17 +50,14 @@ def base_file(matrix: ExpressionMatrix, output: Path, *, genes: npt.NDArray[np.i
     if recognise(matrix.path) is Format.H5AD and genes is None:
         yield matrix.path
         return
-    h5py = import_io("writing")
     place = output.resolve()
     check_space(place.parent, base_bytes(matrix, genes), purpose=f"writing {output}")
     base = place.with_name(f"{place.name}.{secrets.token_hex(4)}.part")
     try:
-        with h5py.File(base, "w") as file:
+        with open_to_write(base, "w") as (file, _):
             fill(file, matrix, temporary_folder=place.parent, genes=genes)
         yield base
     except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else str(error).partition("\n")[0]
-        msg = f"{output} could not be written: {reason}. Whatever was there before is unchanged."
-        raise ScinnError(msg) from error
+        raise not_written(output, error) from error
     finally:
         base.unlink(missing_ok=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from scinn_infer.h5ad import import_io
+from scinn_infer.h5ad import check_unlocked, import_io
 from scinn_infer.h5ad_cells import check_free_places, quality_in
 from scinn_infer.h5ad_write import bytes_needed, check_free, check_name, write_with_layer
 from scinn_infer.inputs.opening import open_anndata
@@ -44,6 +44,7 @@ def check_place(output: Path, *, overwrite: bool, keep: Sequence[Path]) -> None:
         check_output_folder(output, marks=ZARR_MARKS, overwrite=overwrite, keep=keep)
     else:
         check_output(output, overwrite=overwrite, keep=keep)
+        check_unlocked(output)
 
 
 def check_key(path: Path, key: str, *, quality: bool) -> None:

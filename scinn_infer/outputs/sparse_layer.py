@@ -5,9 +5,8 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING, Any
 
-from scinn_infer.h5ad import import_io
+from scinn_infer.hdf5_write import open_to_write
 from scinn_infer.outputs.csr import write_csr
-from scinn_infer.wholefile import check_space
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -19,10 +18,8 @@ if TYPE_CHECKING:
 
     from scinn_infer.cell_quality import QualityRecorder
     from scinn_infer.h5ad_cells import CellColumns
+    from scinn_infer.hdf5_write import Written
     from scinn_infer.outputs.extent import Extent
-
-MARGIN = 64 << 20
-"""Free space below which nothing more is written: HDF5 does not survive a full disk."""
 
 
 def write_through_hdf5(
@@ -57,21 +54,20 @@ def write_through_hdf5(
 
     Raises
     ------
-    ScinnError
-        If the disk is nearly full.
+    OSError
+        If the disk is full.
     """
-    h5py = import_io("writing")
     from anndata.io import write_elem
 
     shutil.copyfile(source, path)
-    with h5py.File(path, "r+") as file:
+    with open_to_write(path, "r+") as (file, written):
         for group in ("layers", "uns"):
             if group not in file:
                 write_elem(file, group, {})
         write_elem(file["uns"], key, dict(provenance))
         if columns is not None:
             columns.lay_out(file, extent.shape[0])
-        rows = _seen(blocks, file, path, columns, recorder)
+        rows = _seen(blocks, file, written, columns, recorder)
         if extent.matrix:
             write_csr(file["layers"], key, rows, shape=extent.shape, dtype=extent.dtype, compressed=True)
         else:
@@ -82,13 +78,13 @@ def write_through_hdf5(
 def _seen(
     blocks: Iterable[npt.NDArray[np.floating[Any]]],
     file: h5py.File,
-    path: Path,
+    written: Written,
     columns: CellColumns | None,
     recorder: QualityRecorder | None,
 ) -> Iterator[npt.NDArray[np.floating[Any]]]:
     """Pass the blocks on, while there is room, and write the quality of their cells."""
     for block in blocks:
-        check_space(path.parent, MARGIN + block.nbytes, purpose="writing the result")
+        written.check()
         yield block
         if columns and recorder and (quality := recorder.drain()):
             columns.write_open(file, quality)

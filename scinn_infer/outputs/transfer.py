@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from scinn_infer.damage import naming_damage
 from scinn_infer.inputs.opening import open_anndata
 from scinn_infer.inputs.recognise import Format, recognise
 from scinn_infer.inputs.zarr_store import matrix_storage
@@ -80,15 +81,17 @@ def _narrowed(shape: tuple[int, int], genes: npt.NDArray[np.intp] | None) -> tup
 
 
 def _copy_all(source: Any, target: Any, *, path: Path, folder: Path, genes: npt.NDArray[np.intp] | None) -> None:
-    for name in sorted(source):  # zarr lists in no stated order
-        if name == "raw" and not hasattr(source[name], "keys"):  # None, which a store says and a file leaves out
+    with naming_damage(str(path)):
+        elements = {name: source[name] for name in sorted(source)}  # zarr lists in no stated order
+    for name, element in elements.items():
+        if name == "raw" and not hasattr(element, "keys"):  # None, which a store says and a file leaves out
             continue
         if name in {"layers", "raw"}:
             group = target.create_group(name)
-            encode(group, source[name].attrs.get("encoding-type", "dict"), "0.1.0")
-            for inner in sorted(source[name]):
+            encode(group, element.attrs.get("encoding-type", "dict"), "0.1.0")
+            for inner in sorted(element):
                 chosen = genes if name == "layers" else None
-                _copy(source[name], group, inner, path=path, folder=folder, genes=chosen)
+                _copy(element, group, inner, path=path, folder=folder, genes=chosen)
         elif genes is not None and name in GENE_TABLES:
             _copy_of_genes(source, target, name, genes)
         else:
@@ -119,13 +122,16 @@ def _copy(
     """Copy a matrix by rows, and anything else, which is small, as one."""
     from anndata.io import read_elem, write_elem
 
-    element = source[name]
-    is_matrix = element.attrs.get("encoding-type") in MATRICES and len(getattr(element, "shape", (0, 0))) == 2
-    if name in {"var", "obs"} or not is_matrix:
-        write_elem(target, name, _in_order(read_elem(element)))
+    with naming_damage(f"{path}: {name}"):
+        element = source[name]
+        is_matrix = element.attrs.get("encoding-type") in MATRICES and len(getattr(element, "shape", (0, 0))) == 2
+        by_rows = is_matrix and name not in {"var", "obs"}
+        whole = None if by_rows else _in_order(read_elem(element))
+    if not by_rows:
+        write_elem(target, name, whole)
         return
     storage = _storage(element, source=f"{path}: {name}", folder=folder)
-    rows: Any = _chosen(_rows(storage), genes)
+    rows: Any = _chosen(_rows(storage, f"{path}: {name}"), genes)
     shape = _narrowed(storage.shape, genes)
     try:
         if storage.storage == "dense":
@@ -142,13 +148,16 @@ def _in_order(value: Any) -> Any:
 
 
 def _storage(element: Any, *, source: str, folder: Path) -> Storage:
-    is_hdf5 = hasattr(element, "id")
-    return (open_storage if is_hdf5 else matrix_storage)(element, source=source, temporary_folder=folder)
+    open_ = open_storage if hasattr(element, "id") else matrix_storage
+    with naming_damage(source):
+        return open_(element, source=source, temporary_folder=folder)
 
 
-def _rows(storage: Storage) -> Iterator[Rows]:
+def _rows(storage: Storage, source: str) -> Iterator[Rows]:
     for start in range(0, storage.shape[0], ROWS_AT_A_TIME):
-        yield storage.rows(start, min(start + ROWS_AT_A_TIME, storage.shape[0]))
+        with naming_damage(source):
+            rows = storage.rows(start, min(start + ROWS_AT_A_TIME, storage.shape[0]))
+        yield rows
 
 
 def write_dense(

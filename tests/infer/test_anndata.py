@@ -198,6 +198,44 @@ def test_replaces_nothing_but_an_earlier_result(adata, model):
     assert adata.uns["kept"] == 1
 
 
+@pytest.mark.parametrize("name", ["cluster", "confidence", "drift"])
+def test_a_column_of_the_users_is_not_replaced(adata, model, name):
+    adata.obs[f"scinn_{name}"] = "mine"
+    with pytest.raises(ScinnError, match=rf"has obs\['scinn_{name}'\] already, which scINN did not make"):
+        scinn_infer.impute(adata, model)
+    scinn_infer.impute(adata, model, quality=False)
+    with pytest.raises(ScinnError, match=rf"has obs\['scinn_{name}'\] already"):  # the earlier result did not bring it
+        scinn_infer.impute(adata, model)
+    assert (adata.obs[f"scinn_{name}"] == "mine").all()
+    scinn_infer.impute(adata, model, key_added="other")
+    scinn_infer.impute(adata, model, key_added="other")  # its own columns it replaces
+
+
+@pytest.mark.parametrize("name", ["X_scinn", "scinn_cluster_probability"])
+def test_an_array_of_the_users_is_not_replaced(adata, model, name):
+    adata.obsm[name] = np.zeros((adata.n_obs, 2))
+    with pytest.raises(ScinnError, match=rf"has obsm\['{name}'\] already.*or leave out what is told .*quality=False"):
+        scinn_infer.impute(adata, model)
+    assert "scinn" not in adata.layers
+    assert (adata.obsm[name] == 0).all()
+
+
+def test_a_copy_can_have_some_genes_alone(adata, model):
+    wanted = [adata.var_names[place] for place in (7, 2, 30)]
+    some = scinn_infer.impute(adata, model, only=wanted, copy=True)
+    assert list(some.var_names) == wanted
+    whole = scinn_infer.impute(adata, model, copy=True)
+    np.testing.assert_allclose(some.layers["scinn"], whole[:, wanted].layers["scinn"], rtol=1e-5)
+    assert (some.obs["scinn_cluster"] == whole.obs["scinn_cluster"]).all()
+    alone = scinn_infer.impute(adata, model, only=wanted, copy=True, quality=False)
+    np.testing.assert_allclose(alone.layers["scinn"], some.layers["scinn"], rtol=1e-5)
+    with pytest.raises(ScinnError, match=r"a layer has all genes of adata\. Ask for one with copy=True"):
+        scinn_infer.impute(adata, model, only=wanted)
+    with pytest.raises(ScinnError, match="has no gene 'none'"):
+        scinn_infer.impute(adata, model, only=["none"], copy=True)
+    assert "scinn" not in adata.layers
+
+
 # ---- where the matrix may be
 
 
@@ -217,7 +255,7 @@ FORMS = {
 @pytest.mark.parametrize("form", FORMS)
 def test_the_form_and_type_of_the_matrix_do_not_matter(adata, model, form):
     scinn_infer.impute(adata, model)
-    other = anndata.AnnData(FORMS[form](adata.X), obs=adata.obs, var=adata.var)
+    other = anndata.AnnData(FORMS[form](adata.X), obs=adata.obs[[]], var=adata.var)
     X, kind = other.X.copy(), type(other.X)
     scinn_infer.impute(other, model)
     assert (other.layers["scinn"] == adata.layers["scinn"]).all()
@@ -327,7 +365,7 @@ def test_dask_arrays_are_computed_some_cells_at_a_time(adata, model, chunks, for
     array = pytest.importorskip("dask.array")
     scinn_infer.impute(adata, model)
     X = array.from_array(adata.X.toarray(), chunks=chunks).map_blocks(lambda block: form(sparse.csr_matrix(block)))
-    lazy = anndata.AnnData(X, obs=adata.obs, var=adata.var)
+    lazy = anndata.AnnData(X, obs=adata.obs[[]], var=adata.var)
     scinn_infer.impute(lazy, model)
     assert isinstance(lazy.X, array.Array)
     assert (lazy.layers["scinn"] == adata.layers["scinn"]).all()
@@ -343,7 +381,7 @@ def test_what_is_in_a_zarr_store_is_read_from_there(adata, model, tmp_path):
     layers = zarr.open(tmp_path / "batch.zarr", mode="r")["layers"]
     for form in ("csr", "csc", "dense"):
         X = layers["dense"] if form == "dense" else anndata.io.sparse_dataset(layers[form])
-        other = anndata.AnnData(X, obs=adata.obs, var=adata.var)
+        other = anndata.AnnData(X, obs=adata.obs[[]], var=adata.var)
         scinn_infer.impute(other, model)
         assert (other.layers["scinn"] == adata.layers["scinn"]).all()
 

@@ -229,7 +229,8 @@ X = np.load(data)
 transformer = ScinnTransformer(model, threads=1)
 assert not [name for name in sys.modules if name.startswith("sklearn.")]
 assert transformer.get_params() == {
-    "model": model, "policy": "keep", "genes": None, "threads": 1, "batch_size": None, "unit_checked": False
+    "model": model, "policy": "keep", "genes": None, "duplicates": "refuse", "threads": 1,
+    "batch_size": None, "unit_checked": False
 }
 try:
     transformer.get_feature_names_out()
@@ -265,3 +266,13 @@ def test_works_without_scikit_learn(model, cells, tmp_path):
     subprocess.run([sys.executable, "-c", WITHOUT, TINY, *files], check=True, timeout=60)
     expected = [model.impute(cells, model.genes, policy=policy) for policy in ("keep", "denoise")]
     np.testing.assert_array_equal(np.load(tmp_path / "out.npy"), expected)
+
+
+def test_copies_are_summed_when_asked_to(model, cells):
+    names = [*list(model.genes)[:-1], model.genes[0]]
+    with pytest.raises(ScinnError, match="more than once"):
+        ScinnTransformer(model, genes=names).fit(cells)
+    transformer = ScinnTransformer(model, genes=names, duplicates="sum")
+    np.testing.assert_array_equal(
+        transformer.fit_transform(cells), model.impute(cells, names, duplicates="sum"), strict=True
+    )

@@ -10,9 +10,10 @@ import anndata
 import dask
 import dask.array as da
 import numpy as np
+import pandas as pd
 import pytest
 from anndata.experimental import read_lazy
-from distributed import Client, LocalCluster, get_worker
+from distributed import Client, KilledWorker, LocalCluster, get_worker
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
@@ -22,6 +23,7 @@ import scinn_infer.dask
 from scinn_infer import ScinnError, ScinnWarning
 
 TINY = Path(__file__).parents[2] / "models" / "tiny.onnx"
+OLD = Path(__file__).parents[1] / "infer" / "old_models" / "format_1.onnx"
 MODEL = scinn_infer.load(TINY, threads=1)
 CELLS = 500
 
@@ -109,6 +111,22 @@ def test_a_lazily_read_anndata_holds_a_lazy_layer(tmp_path, kind):
     lazy.layers["scinn"] = scinn_infer.dask.impute(lazy, MODEL)
     assert (lazy.layers["scinn"].compute() == EXPECTED).all()
     assert (lazy[:, GENES[3:9]].layers["scinn"].compute() == EXPECTED[:, 3:9]).all()
+
+
+def test_names_can_come_from_a_column_of_var(tmp_path):
+    adata = anndata.AnnData(X.copy(), var=pd.DataFrame({"symbol": GENES}, index=[f"ENS{i}" for i in range(len(GENES))]))
+    adata.write_zarr(tmp_path / "batch.zarr")
+    for data in (adata, read_lazy(tmp_path / "batch.zarr")):
+        result = scinn_infer.dask.impute(data, MODEL, gene_column="symbol")
+        assert (result.compute() == EXPECTED).all()
+        with pytest.raises(ScinnError, match=r"But var\['symbol'\] has 83% of them: gene_column='symbol'"):
+            scinn_infer.dask.impute(data, MODEL)
+    with pytest.raises(ScinnError, match=r"no var column 'name'\. Columns of names: symbol"):
+        scinn_infer.dask.impute(adata, MODEL, gene_column="name")
+    with pytest.raises(ScinnError, match="choose one of them"):
+        scinn_infer.dask.impute(adata, MODEL, gene_column="symbol", genes=GENES)
+    with pytest.raises(ScinnError, match="has no var"):
+        scinn_infer.dask.impute(X, MODEL, gene_column="symbol")
 
 
 def test_an_empty_chunk_is_returned_as_it_is_and_an_empty_cell_too():
@@ -209,6 +227,30 @@ def test_a_worker_that_is_killed_is_made_up_for(cluster, tmp_path):
     scinn_infer.dask.impute(counts, TINY, genes=GENES).to_zarr(output)
     assert flag.exists()
     assert (da.from_zarr(output).compute() == EXPECTED).all()
+
+
+def test_a_worker_that_dies_again_and_again_is_given_up(cluster):
+    def kill(block):
+        os.kill(os.getpid(), signal.SIGKILL)
+        return block
+
+    counts = da.from_array(X[:20].toarray(), chunks=(20, -1)).map_blocks(kill, dtype=X.dtype, meta=np.empty((0, 0)))
+    with dask.config.set({"distributed.scheduler.allowed-failures": 0}), pytest.raises(KilledWorker, match="worker"):
+        scinn_infer.dask.impute(counts, TINY, genes=GENES).compute()
+
+
+def test_a_model_that_is_swapped_before_a_worker_reads_it_is_refused(cluster, tmp_path):
+    path = tmp_path / "tissue.onnx"
+    path.write_bytes(TINY.read_bytes())
+    result = scinn_infer.dask.impute(da.from_array(X.toarray(), chunks=(100, -1)), path, genes=GENES)
+    path.write_bytes(OLD.read_bytes())
+    sentence = f"{path} is not the file any more that this model was loaded from. Load it again."
+    with pytest.raises(RuntimeError, match="task graph") as refusal:
+        result.compute()
+    assert str(refusal.value.__cause__) == sentence
+    with pytest.raises(ScinnError) as refusal:
+        result.compute(scheduler="processes", num_workers=1)
+    assert str(refusal.value) == sentence
 
 
 def _written(path):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import resource
 import shutil
+import subprocess
+import sys
 from collections import namedtuple
 
 import anndata
@@ -178,15 +181,24 @@ def test_a_disk_that_is_too_small_is_told_of_first(apply, out, new, options, mon
     assert not out.exists()
 
 
-def test_a_disk_that_fills_up_meanwhile_is_no_crash(apply, out, new, monkeypatch):
+RUN = "import sys; from scinn_infer.cli import main; sys.exit(main())"
+
+
+def test_a_disk_that_fills_up_meanwhile_is_no_crash(tiny, out, new):
     if out.suffix == ".zarr":
         pytest.skip("zarr writes files of its own")
-    free = iter([1 << 40] * 3)
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(1 << 40, 0, next(free, 1000)))
-    code, said = apply(new, "--min-value", "0.1")
-    assert code == 2
-    assert "writing the result needs" in said
-    assert not out.exists()
+    room = new.stat().st_size + 20_000  # for the copy, and a part of the layer
+    run = subprocess.run(
+        [sys.executable, "-c", RUN, "apply", tiny, new, "-o", out, "--min-value", "0.01", "--quiet"],
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (room, room)),
+    )
+    assert run.returncode == 2
+    sentence = f"{out} could not be written: File too large. Whatever was there before is unchanged."
+    assert run.stderr == f"scinn-infer: error: {sentence}\n"
+    assert list(out.parent.iterdir()) == [new]
 
 
 def test_the_size_is_told_before_a_large_run(apply, out, new, monkeypatch):

@@ -15,7 +15,7 @@ import scinn_infer
 from scinn_infer.cli import group, main_for
 from scinn_infer.contract import Spread
 from scinn_infer.genes import match_genes
-from scinn_infer.summary import summarise, training_summary
+from scinn_infer.summary import Tally, training_summary
 
 
 @pytest.fixture
@@ -254,7 +254,9 @@ def test_the_summary_of_the_training_data_is_that_of_the_batch_it_was(tiny, data
     order = np.argsort(kept)
     stored_zeros = sparse.csr_array((X.ravel(), np.indices(X.shape).reshape(2, -1)), shape=X.shape)
     for form in (X, sparse.csr_array(X), sparse.coo_array(X), stored_zeros):
-        summary = summarise([form], match)
+        tally = Tally(match)
+        tally.add(form)
+        summary = tally.summary()
         assert summary.zero_fraction == pytest.approx((X == 0).mean())
         np.testing.assert_allclose(summary.gene_mean, X.mean(axis=0)[order])
         assert summary.depth == Spread(*np.quantile(X.sum(axis=1), (0, 0.05, 0.5, 0.95, 1)))

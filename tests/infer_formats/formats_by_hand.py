@@ -78,7 +78,8 @@ def zarr_zip(folder: Path, batch: Batch, inside: str = "") -> Path:
 
 def _csc(group: h5py.Group, batch: Batch) -> None:
     """Genes × cells by columns, as Cell Ranger stores them."""
-    stored = sparse.csc_matrix(batch.X.T.astype(np.int32))
+    whole = np.isfinite(batch.X).all()
+    stored = sparse.csc_matrix(batch.X.T.astype(np.int32) if whole else batch.X.T)
     group["data"], group["indices"] = stored.data, stored.indices.astype(np.int64)
     group["indptr"], group["shape"] = stored.indptr.astype(np.int64), np.array(stored.shape, np.int32)
     group["barcodes"] = np.array(batch.cells, "S18")

@@ -146,7 +146,7 @@ def test_tells_swapped_files_from_a_swapped_matrix(folder):
     one, other = features.read_text(), cells.read_text()
     features.write_text(other)
     cells.write_text(one)
-    assert f"{features} lists barcodes, and barcodes.tsv does not: the two are swapped" in refused(folder)
+    assert f"{features} and barcodes.tsv are swapped, by what is in them" in refused(folder)
     features.write_text(one)
     cells.write_text(other)
 
@@ -154,7 +154,9 @@ def test_tells_swapped_files_from_a_swapped_matrix(folder):
         lines[2:] = [" ".join([b, a, c]) for a, b, c in map(str.split, lines[2:])]
 
     edit(folder / "matrix.mtx", swap)
-    assert "is 130 × 60, for 60 genes in features.tsv and 130 cells in barcodes.tsv: it is swapped" in refused(folder)
+    assert "is 130 × 60, for 60 genes in features.tsv and 130 cells in barcodes.tsv: it is swapped, or" in refused(
+        folder
+    )
 
 
 def test_refuses_two_matrices(folder):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import subprocess
 import sys
 
@@ -180,6 +182,19 @@ def test_refusals_leave_nothing_behind(files, capsys, tmp_path):
         assert "Traceback" not in error, name
     assert existing.read_text() == "precious"
     assert [path.name for path in tmp_path.iterdir()] == ["existing.onnx"]
+
+
+def test_a_disk_that_fills_up_leaves_the_earlier_model(files, fitted, capsys, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("scinn_train.fitting.fit_reference", lambda *_, **__: fitted)
+    monkeypatch.setattr("pathlib.Path.write_bytes", full)
+    (tmp_path / "tissue.onnx").write_text("earlier model")
+    assert train("fit", files[1], "-o", tmp_path / "tissue.onnx", "--overwrite", "--quiet") == 2
+    sentence = f"{tmp_path / 'tissue.onnx'} could not be written: No space left on device. Whatever was there before is"
+    assert capsys.readouterr().err == f"scinn-train: error: {sentence} unchanged.\n"
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("tissue.onnx", "earlier model")]
 
 
 def test_a_refusal_names_file_cell_and_gene(reference, tmp_path, capsys):

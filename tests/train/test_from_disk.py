@@ -66,8 +66,21 @@ def temporary_files() -> list[str]:
     return [link for link in links if link.endswith("(deleted)") and ("scinn-" in link or "/#" in link)]
 
 
+@pytest.fixture
+def held_on(monkeypatch) -> list[CellStore]:
+    """Keep every store alive, so that nothing but closing it removes its file."""
+    stores = []
+
+    def make(*args, **kwargs):
+        stores.append(CellStore(*args, **kwargs))
+        return stores[-1]
+
+    monkeypatch.setattr("scinn_train.reference.CellStore", make)
+    return stores
+
+
 @pytest.mark.parametrize("form", ["h5ad csr", "h5ad csc", "h5ad dense", "zarr csr", "zarr csc", "zarr dense"])
-def test_a_file_that_does_not_fit_gives_the_same_model(form, reference, brief, whole, tmp_path, monkeypatch):
+def test_a_file_that_does_not_fit_gives_the_same_model(form, reference, brief, whole, tmp_path, held_on, monkeypatch):
     monkeypatch.setattr("scinn_train.reading.ROWS_AT_ONCE", 37)
     before = temporary_files()
     result = scinn_train.fit(write(tmp_path, reference, form), config=brief, memory_gb=LARGE)
@@ -115,7 +128,7 @@ def test_chunks_make_no_difference_but_rounding(reference, quick, fitted, monkey
 @settings(max_examples=60, deadline=None)
 def test_any_rows_come_back_as_they_were(seed, block, memory, which):
     X = sparse.random_array((40, 30), density=0.3, rng=np.random.default_rng(seed), dtype=np.float32).tocsr()
-    store = CellStore(30, memory_gb=memory)
+    store = CellStore((40, 30), memory_gb=memory)
     for start in range(0, 40, block):
         store.append(X[start : start + block])
     rows = np.asarray(which, dtype=np.intp)
@@ -157,13 +170,18 @@ def test_a_disk_without_room_is_said_before_anything_is_read(reference, brief, m
         scinn_train.fit(reference[0], reference[1], config=brief, memory_gb=0)
 
 
-def test_a_disk_that_fills_up_is_said_and_left_empty(reference, brief, monkeypatch):
+def test_a_disk_that_fills_up_is_said_and_left_empty(reference, brief, held_on, monkeypatch):
     dense = reference[0].toarray()  # of which nobody knows before how much it takes
-    before = temporary_files()
+    before, during = temporary_files(), []
+    write = cell_store.tempfile.SpooledTemporaryFile.write
 
-    def full(self, *_):
-        raise OSError(errno.ENOSPC, "No space left on device")
+    def full(self, content):
+        during.extend(temporary_files())
+        if len(during) > len(before):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(self, content)
 
+    monkeypatch.setattr("scinn_train.reading.ROWS_AT_ONCE", 37)
     monkeypatch.setattr(cell_store.tempfile.SpooledTemporaryFile, "write", full)
     with pytest.raises(ScinnError, match=r"keeping the training matrix on disk failed.*No space left.*Make room"):
         scinn_train.fit(dense, reference[1], config=brief, memory_gb=0)
@@ -171,7 +189,7 @@ def test_a_disk_that_fills_up_is_said_and_left_empty(reference, brief, monkeypat
 
 
 @pytest.mark.parametrize("ending", [KeyboardInterrupt, RuntimeError])
-def test_nothing_is_left_after_an_error(ending, reference, brief, monkeypatch):
+def test_nothing_is_left_after_an_error(ending, reference, brief, held_on, monkeypatch):
     before, during = temporary_files(), []
 
     def stop(*_, **__):
