@@ -47,6 +47,7 @@ cost: $(VENV)/installed  ## Measure speed and memory; the figures go to benchmar
 	$(BIN)/python benchmarks/import_time.py
 	$(BIN)/python benchmarks/apply_speed.py
 	$(BIN)/python benchmarks/apply_memory.py
+	$(BIN)/python benchmarks/apply_resume.py
 	$(BIN)/python benchmarks/fit_cost.py
 
 compat: .venv-base/installed  ## The base install alone, on the oldest onnxruntime

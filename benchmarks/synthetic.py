@@ -83,7 +83,7 @@ def random_model(genes: int, *, capture_efficiency: float | None = None) -> byte
 
 
 def write_cells(path: Path, *, cells: int, genes: Sequence[str]) -> None:
-    """Write an ``.h5ad`` file of sparse (CSR, float32) gamma–Poisson counts (cells × genes)."""
+    """Write sparse (CSR, float32) gamma–Poisson counts (cells × genes), as ``.h5ad`` or by the name as a zarr store."""
     import anndata
     import pandas as pd
     from scipy import sparse
@@ -94,7 +94,8 @@ def write_cells(path: Path, *, cells: int, genes: Sequence[str]) -> None:
     counts = sparse.csr_matrix(random.poisson(depth * mean).astype(np.float32))
     X = counts[np.arange(cells) % counts.shape[0]]
     obs = pd.DataFrame(index=[f"cell{number:06d}" for number in range(cells)])
-    anndata.AnnData(X, obs=obs, var=pd.DataFrame(index=list(genes))).write_h5ad(path)
+    adata = anndata.AnnData(X, obs=obs, var=pd.DataFrame(index=list(genes)))
+    (adata.write_zarr if path.suffix == ".zarr" else adata.write_h5ad)(path)
 
 
 def _gene_means(genes: int) -> npt.NDArray[np.float64]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from contextlib import ExitStack
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,30 +13,40 @@ import numpy as np
 
 from scinn_infer.anndata import provenance
 from scinn_infer.batch import check_sample, open_batch
-from scinn_infer.cell_quality import Places, QualityRecorder
-from scinn_infer.drift import find_doubt
+from scinn_infer.cell_quality import NO_CLUSTER, Places, QualityRecorder
+from scinn_infer.drift import BatchProfile, find_doubt
 from scinn_infer.errors import ScinnError, ScinnWarning
 from scinn_infer.genes import REFUSE
+from scinn_infer.going_on import EmptyCells, rows_after
 from scinn_infer.h5ad_cells import CellColumns
 from scinn_infer.inputs.matrix import preparation
 from scinn_infer.inputs.opening import open_matrix
 from scinn_infer.inputs.recognise import files_of
 from scinn_infer.labels import read_labels
-from scinn_infer.outputs import check_key, check_place, read_quality, result_bytes, write_result
+from scinn_infer.outputs import (
+    begin_result,
+    check_key,
+    check_place,
+    is_zarr,
+    read_quality,
+    result_bytes,
+    write_result,
+)
 from scinn_infer.outputs.extent import Extent
+from scinn_infer.outputs.zarr_store import written_blocks
 from scinn_infer.policies import KEEP, find_policy
 from scinn_infer.progress import busy, track
 from scinn_infer.report.apply_watch import ApplyWatch
 from scinn_infer.report.hearing import hear_warnings
 from scinn_infer.report.request import page_after
 from scinn_infer.report.writing import write_apply_page
+from scinn_infer.run_identity import identify
 from scinn_infer.selection import WHOLE, Selection
 from scinn_infer.stream import BLOCK
-from scinn_infer.wholefile import check_space
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     import numpy.typing as npt
 
@@ -43,6 +54,7 @@ if TYPE_CHECKING:
     from scinn_infer.genes import GeneMatch
     from scinn_infer.inputs.matrix import ExpressionMatrix
     from scinn_infer.model import Model
+    from scinn_infer.outputs.unfinished import Unfinished
     from scinn_infer.report.request import ReportRequest
 
 CELLS_READ = 4 * BLOCK
@@ -73,6 +85,7 @@ def apply_file(
     dtype: str | None = None,
     batch_size: int | None = None,
     overwrite: bool = False,
+    resume: bool = False,
     report: ReportRequest | None = None,
     say: Callable[[str], object] | None = None,
     progress: bool = False,
@@ -128,7 +141,10 @@ def apply_file(
     batch_size
         Number of cells to read at a time; it does not change the result.
     overwrite
-        Whether an existing ``output`` may be replaced. The input is never.
+        Whether an existing ``output`` may be replaced, and what an unfinished run has reached. The input is never.
+    resume
+        Whether to go on where a run to the same zarr store was stopped, if one was: the result is the same, to the last
+        byte, as that of a run that was not. What a run has reached is in a folder ``OUTPUT.part`` until it is done.
     report
         A page about the batch and its result to write besides; it appears once the output is there.
     say
@@ -140,7 +156,8 @@ def apply_file(
     ------
     ScinnError
         If there is no such policy, the input cannot be read or does not fit the model, or the output cannot be written;
-        nothing is written then. Nor is it if a report is wanted that cannot be made.
+        nothing is written then. Nor is it if a report is wanted that cannot be made, or if a run was stopped and this
+        one is another (of another model, input or setting), or does not say whether to ``resume`` it.
 
     Warns
     -----
@@ -151,9 +168,22 @@ def apply_file(
     find_policy(policy)  # refused before anything is read
     selection = Selection(only=None if only is None else tuple(only), min_value=min_value, dtype=dtype)
     _check_settings(selection, write_matrix=write_matrix, quality=quality, report=report)
+    options = {
+        "--policy": policy,
+        "--layer": layer,
+        "--transpose": transpose,
+        "--gene-column": gene_column,
+        "what becomes of duplicates": duplicates,
+        "--key-added": key_added,
+        "--quality": quality,
+        "--genes": selection.only,
+        "whether there is a matrix": write_matrix,
+        "--min-value": float(min_value),
+        "--dtype": dtype,
+    }
     path, output = Path(path), Path(output)
     inputs = [*files_of(path), *([model.path] if model.path else [])]
-    check_place(output, overwrite=overwrite, keep=inputs)
+    check_place(output, overwrite=overwrite, keep=inputs, resume=resume)
     if report:
         report.check(keep=inputs, beside=[output])
     opened = open_matrix(
@@ -165,46 +195,63 @@ def apply_file(
         batch = _look(matrix, model, duplicates=duplicates, say=say, progress=progress)
         watch = ApplyWatch(model, batch, cells=matrix.shape[0], policy=policy, genes=report.genes) if report else None
         extent = _extent(model, matrix, batch, selection, policy=policy, write_matrix=write_matrix)
-        recorder = QualityRecorder(model.info) if quality else None
         columns = CellColumns(key_added, model.info, model.embedding_width) if quality else None
         needs = result_bytes(output, matrix, extent, columns)
-        check_space(output.resolve().parent, needs, purpose=f"writing {output}")
         if say and needs > LARGE:
             say(_size_sentence(output, needs))
-        chunks = matrix.chunks(batch_size or CELLS_READ)
-        rows = watch.see_before(chunks) if watch else chunks
-        if extent.matrix:
-            blocks = model.stream(rows, batch, policy=policy, recorder=recorder, selection=selection)
-        else:
-            assert recorder is not None  # or there would be nothing to write
-            blocks = _without_values(model.record_blocks(rows, batch, recorder))
-        values = track(
-            (block for _, block in (watch.see_after(blocks) if watch else blocks)),
-            description="imputing",
-            total=matrix.shape[0],
-            size=len,
-            enabled=progress,
-        )
         place = "X" if layer is None else f"layers/{layer}"
         record = provenance(model, batch.match, policy=policy, place=place, names_from=matrix.gene_table.origin)
         if selection != WHOLE or not write_matrix:
             record["selection"] = _selected(selection, write_matrix=write_matrix)
         if quality:
             record["cell_quality"] = Places.under(key_added).record(model.info)
-        with ExitStack() as copying:
-            copying.enter_context(busy("copying the input", enabled=progress))
-            write_result(
-                output,
+        with begin_result(
+            output,
+            identity=identify(model, matrix, options) if is_zarr(output) else {},
+            resume=resume,
+            overwrite=overwrite,
+            keep=inputs,
+            needs=needs,
+        ) as unfinished:
+            before = unfinished.before if unfinished else {}
+            if say and resume:
+                say(_resumed_sentence(output, unfinished, cells=matrix.shape[0]))
+            recorder = _recorder(model, before) if quality else None
+            values = _imputed(
+                model,
                 matrix,
-                _once_asked_for(values, copying),
+                batch,
+                unfinished,
+                policy=policy,
+                selection=selection,
                 key=key_added,
                 extent=extent,
-                provenance=record,
-                columns=columns,
                 recorder=recorder,
-                overwrite=overwrite,
-                keep=inputs,
+                watch=watch,
+                batch_size=batch_size or CELLS_READ,
             )
+            values = track(
+                values,
+                description="imputing",
+                total=matrix.shape[0] - (unfinished.first if unfinished else 0),
+                size=len,
+                enabled=progress,
+            )
+            with ExitStack() as copying:
+                copying.enter_context(busy("copying the input", enabled=progress))
+                write_result(
+                    output,
+                    matrix,
+                    _once_asked_for(values, copying),
+                    key=key_added,
+                    extent=extent,
+                    provenance=record,
+                    unfinished=unfinished,
+                    columns=columns,
+                    recorder=recorder,
+                    overwrite=overwrite,
+                    keep=inputs,
+                )
         if recorder and (sentence := find_doubt(recorder.profile, model.info, batch.match, source=batch.source)):
             warnings.warn(sentence, ScinnWarning, stacklevel=2)
         if report and watch:
@@ -221,6 +268,58 @@ def apply_file(
                     quality=read_quality(output, key_added) if quality else None,
                     warned=warned,
                 )
+
+
+def _imputed(
+    model: Model,
+    matrix: ExpressionMatrix,
+    batch: Batch,
+    unfinished: Unfinished | None,
+    *,
+    policy: str,
+    selection: Selection,
+    key: str,
+    extent: Extent,
+    recorder: QualityRecorder | None,
+    watch: ApplyWatch | None,
+    batch_size: int,
+) -> Iterator[npt.NDArray[np.floating[Any]]]:
+    """Yield the result some rows at a time, from the cell on that is not written yet.
+
+    Whoever has to see all cells sees those before that, too: raw from the input, and imputed from the unfinished store.
+    """
+    first = unfinished.first if unfinished else 0
+    seen_from = 0 if watch or recorder is None else first
+    chunks = matrix.chunks(batch_size, start=seen_from)
+    rows = watch.see_before(chunks) if watch else chunks
+    empty = None
+    if unfinished and first:
+        known = unfinished.before.get("cluster", np.empty(0))[:seen_from]
+        empty = EmptyCells(batch, count=int(np.count_nonzero(known == NO_CLUSTER)))
+        rows = rows_after(empty.count(rows), first - seen_from)
+        batch = replace(batch, first_cell=first)
+    if extent.matrix:
+        blocks = model.stream(rows, batch, policy=policy, recorder=recorder, selection=selection)
+    else:
+        assert recorder is not None  # or there would be nothing to write
+        blocks = _without_values(model.record_blocks(rows, batch, recorder))
+    values: Iterator[npt.NDArray[np.floating[Any]]]
+    if watch:
+        blocks = ((first + start, block) for start, block in blocks)
+        if unfinished and first:
+            blocks = chain(written_blocks(unfinished, key=key, extent=extent, rows=batch_size), blocks)
+        values = (block for start, block in watch.see_after(blocks) if start >= first)
+    else:
+        values = (block for _, block in blocks)
+    return values if empty is None else empty.tell(values, cells=matrix.shape[0])
+
+
+def _recorder(model: Model, before: Mapping[str, npt.NDArray[Any]]) -> QualityRecorder:
+    """Return what records the quality of the cells, where an earlier run has recorded some from there on."""
+    if not before:
+        return QualityRecorder(model.info)
+    recorded = before["cluster"].size - int(before["first"])
+    return QualityRecorder(model.info, profile=BatchProfile.from_arrays(before), recorded=recorded)
 
 
 def _look(
@@ -307,6 +406,12 @@ def _selected(selection: Selection, *, write_matrix: bool) -> dict[str, Any]:
     """Return what was chosen of the result, for the record in ``uns``."""
     chosen = {"matrix": write_matrix, "min_value": selection.min_value, "dtype": selection.dtype or ""}
     return chosen | {"genes": "all" if selection.only is None else "those in var"}
+
+
+def _resumed_sentence(output: Path, unfinished: Unfinished | None, *, cells: int) -> str:
+    if unfinished and unfinished.first:
+        return f"Going on with {output} after {unfinished.first:,} of {cells:,} cells."
+    return f"There is nothing of {output} to go on with: starting from the first cell."
 
 
 def _size_sentence(output: Path, needs: int) -> str:

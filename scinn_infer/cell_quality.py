@@ -100,18 +100,26 @@ class QualityRecorder:
     ----------
     info
         What the model says about itself.
+    profile
+        What cells that were recorded before add up to; nothing if not given.
+    recorded
+        How many of the cells to come are among these: they are passed over.
     """
 
-    def __init__(self, info: ModelInfo) -> None:
+    def __init__(self, info: ModelInfo, *, profile: BatchProfile | None = None, recorded: int = 0) -> None:
         self._info = info
         self._waiting: list[CellQuality] = []
-        self.profile = BatchProfile(len(info.genes))
+        self._recorded = recorded
+        self.profile = BatchProfile(len(info.genes)) if profile is None else profile
 
     def record(self, expression: Floats, results: Mapping[str, Floats], *, cells: int) -> None:
         """Add a block of the batch (rows × model genes) and the network's results for it, of which ``cells`` count."""
+        if self._recorded:
+            self._recorded -= cells
+            return
         depth = expression.sum(axis=1)
         quality = assess_cells(self._info, results, depth > 0)
-        quality = _from_columns({name: part[:cells] for name, part in quality.columns().items()})
+        quality = from_columns({name: part[:cells] for name, part in quality.columns().items()})
         self.profile.add(expression[:cells], depth[:cells], quality.drift)
         self._waiting.append(quality)
 
@@ -123,10 +131,11 @@ class QualityRecorder:
 
 def _joined(parts: Sequence[CellQuality]) -> CellQuality:
     columns = [part.columns() for part in parts]
-    return _from_columns({name: np.concatenate([each[name] for each in columns]) for name in columns[0]})
+    return from_columns({name: np.concatenate([each[name] for each in columns]) for name in columns[0]})
 
 
-def _from_columns(columns: dict[str, Any]) -> CellQuality:
+def from_columns(columns: Mapping[str, Any]) -> CellQuality:
+    """Return what is known from :meth:`CellQuality.columns`."""
     return CellQuality(**{"drift": None, **columns})
 
 

@@ -22,6 +22,8 @@ from scinn_infer.summary import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import numpy.typing as npt
 
     from scinn_infer.contract import ModelInfo, Spread
@@ -79,6 +81,19 @@ class BatchProfile:
         self._depths.append(depth[depth > 0])
         if drift is not None:
             self.unlike += int((drift > UNLIKE).sum())  # false where it is missing
+
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """Return what was added up, by name, to be kept in a file."""
+        depths = np.concatenate([np.empty(0, np.float32), *self._depths])
+        return {"counts": np.array([self.cells, self.unlike]), "gene_sum": self._gene_sum, "depths": depths}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> BatchProfile:
+        """Return a profile that goes on where another was, of which these are the arrays."""
+        profile = cls(arrays["gene_sum"].size)
+        profile.cells, profile.unlike = (int(count) for count in arrays["counts"])
+        profile._gene_sum, profile._depths = arrays["gene_sum"], [arrays["depths"]]
+        return profile
 
     @property
     def gene_mean(self) -> npt.NDArray[np.float64]:

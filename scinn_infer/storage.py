@@ -87,16 +87,16 @@ class StoredRows(ABC):
         with naming_damage(self.source):
             return self._storage.rows(start, stop)
 
-    def chunks(self, batch_size: int) -> Iterator[Rows]:
-        """Yield all cells, ``batch_size`` at a time (cells × genes); memory is bounded by that.
+    def chunks(self, batch_size: int, *, start: int = 0) -> Iterator[Rows]:
+        """Yield all cells from ``start`` on, ``batch_size`` at a time (cells × genes); memory is bounded by that.
 
         Raises
         ------
         ScinnError
             If the file is damaged.
         """
-        for start in range(0, self.shape[0], batch_size):
-            yield self.rows(start, min(start + batch_size, self.shape[0]))
+        for first in range(start, self.shape[0], batch_size):
+            yield self.rows(first, min(first + batch_size, self.shape[0]))
 
     def sample(self) -> Iterator[tuple[int, Rows]]:
         """Yield some cells from all over the matrix (cells × genes), with the position of the first of each few.

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
     Pathlike = str | os.PathLike[str]
 
+ZARR_MARKS = (".zgroup", ".zattrs", "zarr.json")
+"""What a zarr store, which is a folder, is known by."""
+
 
 @contextmanager
 def whole_file(
@@ -70,12 +73,16 @@ def check_output(path: Pathlike, *, overwrite: bool = False, keep: Sequence[Path
     Raises
     ------
     ScinnError
-        If ``path`` is one of ``keep``, exists (without ``overwrite``), is no regular file, or has no folder.
+        If ``path`` is one of ``keep`` or within a zarr store that is, exists (without ``overwrite``), is no regular
+        file, or has no folder.
     """
     place = Path(path)
     for other in keep:
         if place.exists() and Path(other).exists() and place.samefile(other):
             msg = f"the output {path} is the same file as {other}, which is never written to. Choose another name."
+            raise ScinnError(msg)
+        if _is_store(Path(other)) and place.resolve().is_relative_to(Path(other).resolve()):
+            msg = f"the output {path} is within {other}, a zarr store that is never written to. Choose another folder."
             raise ScinnError(msg)
     if place.exists() and not place.is_file():
         msg = f"the output {path} is a folder or a device, not a file. Give the name of a file."
@@ -86,6 +93,10 @@ def check_output(path: Pathlike, *, overwrite: bool = False, keep: Sequence[Path
     if not place.resolve().parent.is_dir():
         msg = f"the output {path} cannot be written: there is no folder {place.resolve().parent}. Make it first."
         raise ScinnError(msg)
+
+
+def _is_store(path: Path) -> bool:
+    return any((path / mark).exists() for mark in ZARR_MARKS)
 
 
 def check_space(folder: Path, needed: int, *, purpose: str) -> None:

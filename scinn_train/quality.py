@@ -134,16 +134,9 @@ def describe_held_out(
             size = torch.from_numpy(size_factors[cells[rows]])[:, None].to(device)
             with torch.no_grad():
                 predicted = networks.imputation(expression, torch.ones(expression.shape[1], device=device))
-<<<<<<< ours
                 embedding, probability = networks.quality(predicted.log_imputed(size, capture))
-            looks.append((embedding.cpu().numpy(), probability.cpu().numpy()))
-        embeddings, probabilities = zip(*looks, strict=True)
-        return np.concatenate(embeddings), np.concatenate(probabilities)
-=======
-                embedding, probability = networks.quality(predicted.log_imputed(size, config.capture_efficiency))
             embeddings[rows], probabilities[rows] = embedding.cpu().numpy(), probability.cpu().numpy()
         return embeddings, probabilities
->>>>>>> theirs
 
     embedding, probability = look(held_out)
     return describe_cells(

@@ -56,6 +56,7 @@ POLICY_HELP = " ".join(f"{name}: {policy.meaning}." for name, policy in POLICIES
 @click.option("--report-genes", metavar="A,B,C", help="Genes that it shows.  [default: the most cluster-specific]")
 @click.option("--labels", metavar="COLUMN", help="Column of obs with the known cell types, for the report.")
 @click.option("--overwrite", is_flag=True, help="Replace the output if it exists. The input is never replaced.")
+@click.option("--resume", is_flag=True, help="Go on where a run to the same .zarr was stopped, if one was.")
 @quiet_option
 def apply(
     model: str,
@@ -79,6 +80,7 @@ def apply(
     report_genes: str | None,
     labels: str | None,
     overwrite: bool,
+    resume: bool,
     quiet: bool,
 ) -> None:
     """Impute the cells in NEW with MODEL: fill their zeros, or denoise all their values (--policy).
@@ -111,6 +113,8 @@ def apply(
     together the first gets it; elsewhere they stay as they are, or with --policy denoise share it as they did.
 
     The output appears when it is whole. A killed run leaves what was there before, and at most a file OUTPUT.*.part.
+    Of a zarr store it leaves OUTPUT.part, with what was reached: the same command with --resume goes on from there, and
+    makes the same store, byte for byte, as if it had never been stopped.
 
     \b
     Example:
@@ -123,36 +127,45 @@ def apply(
         scinn-infer apply tissue.onnx new.h5ad -o markers.h5ad --genes INS,GCG --no-quality
         scinn-infer apply tissue.onnx filtered_feature_bc_matrix/ -o imputed.h5ad
         scinn-infer apply tissue.onnx genes_by_cells.csv.gz --transpose -o imputed.zarr
+        scinn-infer apply tissue.onnx new.h5ad -o imputed.zarr --resume
     """  # noqa: D301 - \b keeps click from filling the lines
     from scinn_infer.apply import apply_file
     from scinn_infer.asked_genes import read_asked_genes
     from scinn_infer.genes import REFUSE, SUM
     from scinn_infer.model import load
+    from scinn_infer.outputs.unfinished import has_reached, unfinished_folder
     from scinn_infer.report.request import from_options
     from scinn_infer.store import resolve
 
     say = speaker(quiet=quiet)
-    apply_file(
-        load(resolve(model, registries=registries, progress=not quiet), threads=threads),
-        new,
-        output,
-        policy=policy,
-        layer=layer,
-        transpose=transpose,
-        gene_column=gene_column,
-        duplicates=SUM if sum_duplicates else REFUSE,
-        key_added=key_added,
-        quality=quality,
-        only=None if genes is None else read_asked_genes(genes),
-        write_matrix=not no_matrix,
-        min_value=min_value,
-        dtype=dtype,
-        batch_size=batch_size,
-        overwrite=overwrite,
-        report=from_options(report, genes=report_genes, labels=labels, overwrite=overwrite),
-        say=say,
-        progress=not quiet,
-    )
+    try:
+        apply_file(
+            load(resolve(model, registries=registries, progress=not quiet), threads=threads),
+            new,
+            output,
+            policy=policy,
+            layer=layer,
+            transpose=transpose,
+            gene_column=gene_column,
+            duplicates=SUM if sum_duplicates else REFUSE,
+            key_added=key_added,
+            quality=quality,
+            only=None if genes is None else read_asked_genes(genes),
+            write_matrix=not no_matrix,
+            min_value=min_value,
+            dtype=dtype,
+            batch_size=batch_size,
+            overwrite=overwrite,
+            resume=resume,
+            report=from_options(report, genes=report_genes, labels=labels, overwrite=overwrite),
+            say=say,
+            progress=not quiet,
+        )
+    except KeyboardInterrupt:
+        if has_reached(output):
+            folder = unfinished_folder(output)
+            click.echo(f"{folder} holds what was reached: the same command with --resume goes on from there.", err=True)
+        raise
     if no_matrix:
         say(f"Wrote {output}: what is told of each cell is in obs and obsm, and there is no layer.")
     else:

@@ -91,8 +91,8 @@ class ExpressionMatrix(Protocol):
     def rows(self, start: int, stop: int) -> Rows:
         """Return the cells ``start`` to ``stop`` (cells × genes): a CSR array or a dense one."""
 
-    def chunks(self, batch_size: int) -> Iterator[Rows]:
-        """Yield all cells, ``batch_size`` at a time (cells × genes)."""
+    def chunks(self, batch_size: int, *, start: int = 0) -> Iterator[Rows]:
+        """Yield all cells from ``start`` on, ``batch_size`` at a time (cells × genes)."""
 
     def sample(self) -> Iterator[tuple[int, Rows]]:
         """Yield some cells from all over the matrix, with the position of the first of each few."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 from scinn_infer.damage import naming_damage
 from scinn_infer.errors import ScinnError
 from scinn_infer.h5ad import import_io
+from scinn_infer.wholefile import ZARR_MARKS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
 HDF5_MAGIC, ZIP_MAGIC, GZIP_MAGIC = b"\x89HDF\r\n\x1a\n", b"PK\x03\x04", b"\x1f\x8b"
 MTX_BANNER = "%%MatrixMarket"
-ZARR_MARKS = (".zgroup", ".zattrs", "zarr.json")
 HEAD = 1 << 16
 
 EXPECTED = (

@@ -12,9 +12,9 @@ from scinn_infer.errors import ScinnError
 from scinn_infer.h5ad import find_matrix, import_io
 from scinn_infer.inputs.matrix import FileMatrix
 from scinn_infer.inputs.names import as_text
-from scinn_infer.inputs.recognise import ZARR_MARKS
 from scinn_infer.inputs.zarr_chunks import StoredChunks, check_compressed, refuse_missing
 from scinn_infer.storage import open_storage
+from scinn_infer.wholefile import ZARR_MARKS
 
 if TYPE_CHECKING:
     from pathlib import Path

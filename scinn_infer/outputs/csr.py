@@ -43,25 +43,81 @@ def write_csr(
     compressed
         Whether an HDF5 file is to hold it compressed.
     """
+    writer = CsrWriter(create_csr(group, name, shape=shape, dtype=dtype, compressed=compressed), rows=shape[0])
+    for chunk in chunks:
+        writer.append(chunk)
+    writer.finish()
+
+
+def create_csr(group: Any, name: str, *, shape: tuple[int, int], dtype: np.dtype[Any], compressed: bool = False) -> Any:
+    """Make an empty matrix, as :func:`write_csr` does, for a :class:`CsrWriter` to fill; return its group."""
     target = group.create_group(name)
     encode(target, "csr_matrix", "0.1.0")
     target.attrs["shape"] = list(shape)
-    pointers = np.zeros(shape[0] + 1, np.int64)
-    kinds = {"data": dtype, "indices": np.dtype(np.int32)}
-    parts = {
-        part: _Growing(create(target, part, (0,), kind, (CHUNK_VALUES,), compressed=compressed))
-        for part, kind in kinds.items()
-    }
-    row = stored = 0
-    for chunk in chunks:
+    for part, kind in {"data": dtype, "indices": np.dtype(np.int32)}.items():
+        create(target, part, (0,), kind, (CHUNK_VALUES,), compressed=compressed)
+    return target
+
+
+class CsrWriter:
+    """Fills a matrix (rows × columns) some rows at a time, in whole chunks of values.
+
+    Parameters
+    ----------
+    group
+        The matrix, as :func:`create_csr` makes it.
+    rows
+        How many rows there will be.
+
+    Attributes
+    ----------
+    row
+        How many there are.
+    pointers
+        Where the entries of each of these begin and end (rows + 1,).
+    """
+
+    def __init__(self, group: Any, *, rows: int) -> None:
+        self._group = group
+        self.row, self.pointers = 0, np.zeros(rows + 1, np.int64)
+        self._parts = {part: _Growing(group[part]) for part in ("data", "indices")}
+
+    @property
+    def written(self) -> int:
+        """How many entries are stored; others wait until there is a chunk of them."""
+        return self._parts["data"].written
+
+    def go_on(self, entries: npt.NDArray[np.integer[Any]], *, row: int, written: int) -> None:
+        """Take up what another has left.
+
+        Parameters
+        ----------
+        entries
+            How many entries each row has, of those that are known.
+        row
+            The row that comes next; its entries may be stored already.
+        written
+            How many entries are stored.
+        """
+        self.row = row
+        self.pointers[1 : row + 1] = np.cumsum(entries[:row])
+        for growing in self._parts.values():
+            growing.go_on(written, first=int(self.pointers[row]))
+
+    def append(self, chunk: Rows) -> None:
+        """Add some rows; of dense ones, what is not zero."""
         rows = sparse.csr_array(chunk)
-        pointers[row + 1 : row + 1 + rows.shape[0]] = stored + rows.indptr[1:]
-        for part, growing in parts.items():
+        self.pointers[self.row + 1 : self.row + 1 + rows.shape[0]] = self.pointers[self.row] + rows.indptr[1:]
+        for part, growing in self._parts.items():
             growing.append(getattr(rows, part))
-        row, stored = row + rows.shape[0], stored + rows.nnz
-    for growing in parts.values():
-        growing.flush()
-    create(target, "indptr", pointers.shape, pointers.dtype, (min(len(pointers), CHUNK_VALUES),))[:] = pointers
+        self.row += rows.shape[0]
+
+    def finish(self) -> None:
+        """Store what waits, and where each row begins."""
+        for growing in self._parts.values():
+            growing.flush()
+        pointers = self.pointers
+        create(self._group, "indptr", pointers.shape, pointers.dtype, (min(len(pointers), CHUNK_VALUES),))[:] = pointers
 
 
 class _Growing:
@@ -70,11 +126,18 @@ class _Growing:
     def __init__(self, array: Any) -> None:
         self._array = array
         self._waiting: list[npt.NDArray[Any]] = []
-        self._size = 0
+        self._size = self._over = 0
+        self.written = 0
+
+    def go_on(self, written: int, *, first: int) -> None:
+        """Pass over what comes from ``first`` on until what is written ends."""
+        self.written, self._over = written, written - first
 
     def append(self, values: npt.NDArray[Any]) -> None:
-        self._waiting.append(values)
-        self._size += values.size
+        over = min(self._over, values.size)
+        self._over -= over
+        self._waiting.append(values[over:])
+        self._size += values.size - over
         if self._size >= CHUNK_VALUES:
             self._write(self._size - self._size % CHUNK_VALUES)
 
@@ -84,10 +147,11 @@ class _Growing:
 
     def _write(self, count: int) -> None:
         values = np.concatenate(self._waiting)
-        start = self._array.shape[0]
-        self._array.resize((start + count,))
-        self._array[start : start + count] = values[:count]
-        self._waiting, self._size = [values[count:].copy()], self._size - count
+        start, stop = self.written, self.written + count
+        if self._array.shape[0] < stop:
+            self._array.resize((stop,))
+        self._array[start:stop] = values[:count]
+        self._waiting, self._size, self.written = [values[count:].copy()], self._size - count, stop
 
 
 def create(

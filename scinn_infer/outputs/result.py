@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from scinn_infer.errors import ScinnError
 from scinn_infer.h5ad import check_unlocked, import_io
 from scinn_infer.h5ad_cells import check_free_places, quality_in
 from scinn_infer.h5ad_write import bytes_needed, check_free, check_name, write_with_layer
 from scinn_infer.inputs.opening import open_anndata
-from scinn_infer.inputs.recognise import ZARR_MARKS, Format, recognise
+from scinn_infer.inputs.recognise import Format, recognise
 from scinn_infer.inputs.zarr_store import import_zarr
 from scinn_infer.outputs.base import base_bytes, base_file
 from scinn_infer.outputs.sparse_layer import write_through_hdf5
+from scinn_infer.outputs.unfinished import check_unfinished, has_reached, unfinished_store
 from scinn_infer.outputs.zarr_store import write_zarr_with_layer, zarr_bytes_needed
-from scinn_infer.wholefile import check_output, whole_file
-from scinn_infer.wholefolder import check_output_folder, whole_folder
+from scinn_infer.wholefile import ZARR_MARKS, check_output, check_space, whole_file
+from scinn_infer.wholefolder import check_output_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     import numpy as np
@@ -27,24 +30,86 @@ if TYPE_CHECKING:
     from scinn_infer.h5ad_cells import CellColumns
     from scinn_infer.inputs.matrix import ExpressionMatrix
     from scinn_infer.outputs.extent import Extent
+    from scinn_infer.outputs.unfinished import Unfinished
+    from scinn_infer.run_identity import Identity
 
 
-def check_place(output: Path, *, overwrite: bool, keep: Sequence[Path]) -> None:
+def check_place(output: Path, *, overwrite: bool, keep: Sequence[Path], resume: bool = False) -> None:
     """Refuse an output that must not be written, before any work is done for it.
 
     Raises
     ------
     ScinnError
         If it is one of ``keep``, exists (without ``overwrite``) or has no folder to be in; if a package that writes it
-        is not installed.
+        is not installed; if what an earlier run has reached would be lost, or there cannot be anything to resume.
     """
     import_io("writing")
-    if _is_zarr(output):
+    if is_zarr(output):
         import_zarr("writing")
+        check_unfinished(output, resume=resume, overwrite=overwrite)
+        if resume and not overwrite and output.exists() and not has_reached(output):
+            msg = (
+                f"the output {output} exists already, and there is no unfinished one to go on with. If it is what was "
+                "wanted, all is done; otherwise choose another name, or give --overwrite (overwrite=True)."
+            )
+            raise ScinnError(msg)
         check_output_folder(output, marks=ZARR_MARKS, overwrite=overwrite, keep=keep)
-    else:
-        check_output(output, overwrite=overwrite, keep=keep)
-        check_unlocked(output)
+        return
+    if resume:
+        msg = (
+            f"the output {output} is an .h5ad file, which is written in one go: only a zarr store can be gone on with. "
+            "Leave --resume (resume=True) out, or give the output a name that ends in .zarr."
+        )
+        raise ScinnError(msg)
+    check_output(output, overwrite=overwrite, keep=keep)
+    check_unlocked(output)
+
+
+@contextmanager
+def begin_result(
+    output: Path,
+    *,
+    identity: Identity,
+    resume: bool,
+    overwrite: bool,
+    keep: Sequence[Path],
+    needs: int,
+) -> Iterator[Unfinished | None]:
+    """Give the zarr store that becomes the output when the block ends; None for a file, which is written in one go.
+
+    Parameters
+    ----------
+    output
+        The file, or the folder.
+    identity
+        Which run it is: what another has reached is not gone on with.
+    resume
+        Whether to go on with what an earlier run has reached.
+    overwrite
+        Whether an existing output may be replaced, and what was reached be lost.
+    keep
+        What the output must not be: the inputs.
+    needs
+        What :func:`result_bytes` says.
+
+    Raises
+    ------
+    ScinnError
+        If there is no room, or the unfinished store is of another run, or is still being written.
+    """
+    if not is_zarr(output):
+        check_space(output.resolve().parent, needs, purpose=f"writing {output}")
+        yield None
+        return
+    with unfinished_store(
+        output,
+        identity=identity,
+        resume=resume,
+        overwrite=overwrite,
+        needs=needs,
+        check=lambda: check_output_folder(output, marks=ZARR_MARKS, overwrite=overwrite, keep=keep),
+    ) as unfinished:
+        yield unfinished
 
 
 def check_key(path: Path, key: str, *, quality: bool) -> None:
@@ -78,6 +143,7 @@ def write_result(
     key: str,
     extent: Extent,
     provenance: Mapping[str, Any],
+    unfinished: Unfinished | None,
     columns: CellColumns | None = None,
     recorder: QualityRecorder | None = None,
     overwrite: bool = False,
@@ -104,6 +170,8 @@ def write_result(
         What is written of the result.
     provenance
         How the layer was made: the record in ``uns``.
+    unfinished
+        From :func:`begin_result`.
     columns, recorder
         Where the quality of the cells goes, and what is told it while the blocks are made; None leaves it out.
     overwrite
@@ -116,12 +184,10 @@ def write_result(
     ScinnError
         If the output cannot be written; nothing is there then that was not before.
     """
-    if _is_zarr(output):
-        needs = zarr_bytes_needed(matrix.path, extent, columns)
-        with whole_folder(output, marks=ZARR_MARKS, overwrite=overwrite, keep=keep, needs=needs) as temporary:
-            write_zarr_with_layer(
-                temporary, matrix, blocks, key=key, extent=extent, provenance=provenance, recorder=recorder
-            )
+    if unfinished is not None:
+        write_zarr_with_layer(
+            unfinished, matrix, blocks, key=key, extent=extent, provenance=provenance, recorder=recorder
+        )
         return
     with base_file(matrix, output, genes=extent.genes) as base:
         needs = bytes_needed(base, extent.shape[0], extent.layer_bytes, columns)
@@ -153,14 +219,15 @@ def write_result(
 
 def result_bytes(output: Path, matrix: ExpressionMatrix, extent: Extent, columns: CellColumns | None) -> int:
     """Return how much room writing a result takes, at most, in bytes; of a sparse layer, and of text, about."""
-    if _is_zarr(output) and recognise(matrix.path) is Format.ZARR:
+    if is_zarr(output) and recognise(matrix.path) is Format.ZARR:
         return zarr_bytes_needed(matrix.path, extent, columns)
     if recognise(matrix.path) is Format.H5AD and extent.genes is None:
         return bytes_needed(matrix.path, extent.shape[0], extent.layer_bytes, columns)
-    copies = 1 if _is_zarr(output) else 2  # what an .h5ad file is made of stays beside it until it is whole
+    copies = 1 if is_zarr(output) else 2  # what an .h5ad file is made of stays beside it until it is whole
     per_cell = columns.bytes_per_cell if columns else 0
     return copies * base_bytes(matrix, extent.genes) + extent.layer_bytes + extent.shape[0] * per_cell
 
 
-def _is_zarr(output: Path) -> bool:
+def is_zarr(output: Path) -> bool:
+    """Tell whether the output is a zarr store, by its name."""
     return output.suffix.lower() == ".zarr"

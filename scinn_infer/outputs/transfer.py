@@ -174,8 +174,7 @@ def write_dense(
     shape, dtype
         The matrix's shape, and the type in which its values are stored.
     """
-    array = create(group, name, shape, dtype, (rows_of_chunk(shape), max(shape[1], 1)))
-    encode(array, "array", "0.2.0")
+    array = create_dense(group, name, shape=shape, dtype=dtype)
     start = 0
     for chunk in chunks:
         array[start : start + len(chunk)] = chunk
@@ -183,6 +182,13 @@ def write_dense(
     if start != shape[0]:
         msg = f"{start} rows of {name!r} were written, not {shape[0]}."
         raise RuntimeError(msg)
+
+
+def create_dense(group: Any, name: str, *, shape: tuple[int, int], dtype: np.dtype[Any]) -> Any:
+    """Make an empty dense matrix, stored some rows at a time; return its array."""
+    array = create(group, name, shape, dtype, (rows_of_chunk(shape), max(shape[1], 1)))
+    encode(array, "array", "0.2.0")
+    return array
 
 
 def rows_of_chunk(shape: tuple[int, int]) -> int:

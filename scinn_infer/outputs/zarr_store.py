@@ -5,29 +5,37 @@ from __future__ import annotations
 import shutil
 import stat
 import zipfile
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from scinn_infer.cell_quality import Places
+import numpy as np
+
+from scinn_infer.cell_quality import CellQuality, Places, from_columns
 from scinn_infer.inputs.recognise import Format, recognise
 from scinn_infer.inputs.zarr_store import folder_inside, import_zarr
-from scinn_infer.outputs.csr import write_csr
-from scinn_infer.outputs.transfer import fill, rows_of_chunk, write_dense
-from scinn_infer.stream import reblock
+from scinn_infer.outputs.transfer import fill
+from scinn_infer.outputs.zarr_layer import lay_out_layer, open_layer
+from scinn_infer.wholefolder import flush, flush_files
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
-    import numpy as np
     import numpy.typing as npt
 
-    from scinn_infer.cell_quality import CellQuality, QualityRecorder
+    from scinn_infer.cell_quality import QualityRecorder
     from scinn_infer.h5ad_cells import CellColumns
     from scinn_infer.inputs.matrix import ExpressionMatrix
     from scinn_infer.outputs.extent import Extent
+    from scinn_infer.outputs.unfinished import Unfinished
 
 NEW_FORMAT = 2
 """Format of a store that is made anew: the one that anndata writes unless asked."""
+
+QUALITY = tuple(field.name for field in fields(CellQuality))
+
+ZARR_TEMPORARY = "*.partial"
+"""What zarr calls a file until it is whole."""
 
 
 def zarr_bytes_needed(path: Path, extent: Extent, columns: CellColumns | None = None) -> int:
@@ -38,7 +46,7 @@ def zarr_bytes_needed(path: Path, extent: Extent, columns: CellColumns | None = 
 
 
 def write_zarr_with_layer(
-    path: Path,
+    unfinished: Unfinished,
     matrix: ExpressionMatrix,
     blocks: Iterable[npt.NDArray[np.floating[Any]]],
     *,
@@ -54,12 +62,12 @@ def write_zarr_with_layer(
 
     Parameters
     ----------
-    path
-        The folder to make.
+    unfinished
+        The folder to make, or to go on with. What is reached meanwhile is kept there.
     matrix
         The input (cells × genes).
     blocks
-        The layer's rows in order, a block at a time (cells × genes).
+        The layer's rows in order, a block at a time (cells × genes), from the cell on that ``unfinished`` says.
     key
         Name of the layer and of its record in ``uns``; not taken.
     extent
@@ -67,8 +75,59 @@ def write_zarr_with_layer(
     provenance
         How the layer was made: the record in ``uns``.
     recorder
-        Is told the quality of the cells while the blocks are made, and keeps it until they are; None leaves it out.
+        Is told the quality of the cells while the blocks are made; None leaves it out.
     """
+    zarr = import_zarr("writing")
+    path, before = unfinished.path, unfinished.before
+    consolidated = before["consolidated"] if before else _lay_out(path, matrix, key, extent, provenance)
+    root = zarr.open_group(path, mode="r+", use_consolidated=False)
+    layer = open_layer(root["layers"], key, extent, path)
+    if before:
+        layer.go_on(before)
+        if recorder:
+            _remove_quality(path, key)
+    on_disk = layer.written
+
+    def keep() -> None:
+        nonlocal on_disk
+        flush_files(layer.files(on_disk))
+        on_disk = layer.written
+        whole = {"first": np.array(layer.first()), "written": np.array(on_disk), "consolidated": np.array(consolidated)}
+        by_cell = layer.by_cell()
+        if recorder:
+            whole |= recorder.profile.arrays()
+            by_cell |= quality.columns() if (quality := recorder.drain()) else {}
+        unfinished.reached.keep(whole, by_cell)
+
+    for _ in layer.write(blocks):
+        if layer.written > on_disk and unfinished.reached.is_due():
+            keep()
+    keep()
+    if recorder:
+        _write_quality(root, key, quality_in(unfinished.reached.read()))
+    if consolidated:  # otherwise what was added would be left out of the list
+        zarr.consolidate_metadata(path, zarr_format=root.metadata.zarr_format)
+    _flush_rest(path, key, set(layer.files(0)))
+
+
+def quality_in(reached: Mapping[str, npt.NDArray[Any]]) -> CellQuality:
+    """Return the quality of the cells from what was kept of a run."""
+    return from_columns({name: reached[name] for name in QUALITY if name in reached})
+
+
+def written_blocks(
+    unfinished: Unfinished, *, key: str, extent: Extent, rows: int
+) -> Iterator[tuple[int, npt.NDArray[Any]]]:
+    """Yield what an earlier run has written of the layer, with the position of the first of so many rows each."""
+    root = import_zarr("writing").open_group(unfinished.path, mode="r", use_consolidated=False)
+    layer = open_layer(root["layers"], key, extent, unfinished.path)
+    layer.go_on(unfinished.before)
+    for start in range(0, unfinished.first, rows):
+        yield start, layer.rows(start, min(start + rows, unfinished.first))
+
+
+def _lay_out(path: Path, matrix: ExpressionMatrix, key: str, extent: Extent, provenance: Mapping[str, Any]) -> bool:
+    """Make the store but for what is not known yet; return whether it has a list of all that is in it."""
     from anndata.io import write_elem
 
     zarr = import_zarr("writing")
@@ -84,18 +143,27 @@ def write_zarr_with_layer(
         if group not in root:
             write_elem(root, group, {})
     write_elem(root["uns"], key, dict(provenance))
-    if not extent.matrix:
-        for _ in blocks:
-            pass
-    elif extent.sparse:
-        write_csr(root["layers"], key, blocks, shape=extent.shape, dtype=extent.dtype)
-    else:
-        chunks: Any = reblock(blocks, rows_of_chunk(extent.shape))
-        write_dense(root["layers"], key, chunks, shape=extent.shape, dtype=extent.dtype)
-    if recorder and (quality := recorder.drain()):
-        _write_quality(root, key, quality)
-    if consolidated:  # otherwise what was added would be left out of the list
-        zarr.consolidate_metadata(path, zarr_format=root.metadata.zarr_format)
+    lay_out_layer(root["layers"], key, extent)
+    flush(path)
+    return consolidated
+
+
+def _flush_rest(path: Path, key: str, flushed: set[Path]) -> None:
+    """Flush what was written at last: the copy of the input and whole chunks of the layer are on the disk already."""
+    folders = (path / "obs", path / "obsm", path / "layers" / key)
+    files = [*path.iterdir(), *(file for folder in folders for file in folder.rglob("*"))]
+    flush_files(file for file in files if file.is_file() and file not in flushed)
+
+
+def _remove_quality(path: Path, key: str) -> None:
+    """Remove what a run that was killed at its very end had begun to write."""
+    places = Places.under(key)
+    for group, names in (("obs", places.obs), ("obsm", places.obsm)):
+        for name in names.values():
+            shutil.rmtree(path / group / name, ignore_errors=True)
+    for folder in (path, path / "obs", path / "obsm"):
+        for file in folder.glob(ZARR_TEMPORARY):
+            file.unlink()
 
 
 def _write_quality(root: Any, key: str, quality: CellQuality) -> None:
@@ -108,7 +176,8 @@ def _write_quality(root: Any, key: str, quality: CellQuality) -> None:
     there = {name: place for name, place in places.obs.items() if name in columns}
     for name, place in there.items():
         write_elem(obs, place, columns[name])
-    obs.attrs["column-order"] = [*obs.attrs.get("column-order", ()), *there.values()]
+    others = [name for name in obs.attrs.get("column-order", ()) if name not in there.values()]
+    obs.attrs["column-order"] = [*others, *there.values()]
     if "obsm" not in root:
         write_elem(root, "obsm", {})
     for name, place in places.obsm.items():
@@ -126,7 +195,7 @@ def _copy_store(source: Path, path: Path) -> None:
         if not inside:
             archive.extractall(path)
             return
-        unpacked = path.with_name(f"{path.name}.zip")
+        unpacked = path.with_name(f"{path.name}.part")
         try:
             archive.extractall(unpacked)
             (unpacked / inside).rename(path)

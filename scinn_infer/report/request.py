@@ -63,7 +63,7 @@ class ReportRequest:
         ------
         ScinnError
             If bokeh is not installed, the page exists already (without ``overwrite``), has no folder, or is one of the
-            other files; or if too many genes are asked for.
+            other files or within such a store; or if too many genes are asked for.
         """
         require_bokeh()
         if len(self.genes) > MOST_GENES:
@@ -73,6 +73,9 @@ class ReportRequest:
         for other in beside:
             if self.path.resolve() == other.resolve():
                 msg = f"the report {self.path} would replace the result {other}. Choose another name for one of them."
+                raise ScinnError(msg)
+            if self.path.resolve().is_relative_to(other.resolve()):
+                msg = f"the report {self.path} would become a part of the result {other}. Choose another folder for it."
                 raise ScinnError(msg)
 
 

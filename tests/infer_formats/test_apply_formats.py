@@ -16,6 +16,7 @@ from scipy import sparse
 from scinn_infer import ScinnError
 from scinn_infer.apply import apply_file
 from scinn_infer.cli import group, main_for
+from scinn_infer.report.request import ReportRequest
 
 
 def dense(X) -> np.ndarray:
@@ -214,9 +215,28 @@ def test_never_writes_to_the_input(batch, model, tmp_path):
     for path, out in {store: store, folder: folder / "matrix.mtx"}.items():
         with pytest.raises(ScinnError, match="never written to"):
             apply_file(model, path, out, overwrite=True)
-    with pytest.raises(ScinnError, match="within"):
-        apply_file(model, store, store / "inside.zarr", overwrite=True)
+    for name in ("inside.zarr", "inside.h5ad", "X/deeper.h5ad"):
+        with pytest.raises(ScinnError, match=r"is within|, or is within"):
+            apply_file(model, store, store / name, overwrite=True)
+    for name in ("page.html", "X/page.html"):
+        with pytest.raises(ScinnError, match=r"is within .*new\.zarr, a zarr store that is never written to"):
+            apply_file(model, store, tmp_path / "out.zarr", report=ReportRequest(path=store / name))
     assert contents(tmp_path) == before
+
+
+def test_a_page_does_not_become_a_part_of_the_result(batch, model, tmp_path):
+    path, out = table()(tmp_path, batch), tmp_path / "out.zarr"
+    apply_file(model, path, out)
+    before = contents(tmp_path)
+    with pytest.raises(ScinnError, match="would become a part of the result"):
+        apply_file(model, path, out, overwrite=True, report=ReportRequest(path=out / "page.html"))
+    assert contents(tmp_path) == before
+
+
+def test_a_folder_of_text_may_hold_the_result(batch, model, tmp_path):
+    folder = mtx(3, compress=True)(tmp_path, batch)
+    apply_file(model, folder, folder / "out.h5ad")
+    assert (folder / "out.h5ad").exists()
 
 
 def test_a_store_around_the_input_is_not_replaced(batch, model, tmp_path):
