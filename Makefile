@@ -43,12 +43,15 @@ docs: $(VENV)/installed  ## The documentation site, into site/
 bench: $(VENV)/bench-installed  ## How good the imputation is, beside other methods: docs/benchmarks.md (hours; what is recorded is kept)
 	$(BIN)/python benchmarks/bench.py $(BENCH)
 
-cost: $(VENV)/installed  ## Measure speed and memory; the figures go to benchmarks/results
+cost: $(VENV)/bench-installed  ## Measure speed and memory, also of MAGIC and scVI: benchmarks/results, docs/speed.md
 	$(BIN)/python benchmarks/import_time.py
 	$(BIN)/python benchmarks/apply_speed.py
+	$(BIN)/python benchmarks/apply_genes.py
+	$(BIN)/python benchmarks/apply_versus.py
 	$(BIN)/python benchmarks/apply_memory.py
 	$(BIN)/python benchmarks/apply_resume.py
 	$(BIN)/python benchmarks/fit_cost.py
+	$(BIN)/python benchmarks/cost_report.py
 
 compat: .venv-base/installed  ## The base install alone, on the oldest onnxruntime
 	cd models && ../.venv-base/bin/python ../tests/base/check_base_install.py tiny.onnx

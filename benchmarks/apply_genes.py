@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import record
 from measure import use_cores
-from synthetic import gene_names, random_model, write_cells
+from synthetic import CAPTURED, gene_names, random_model, write_cells
 
 import scinn_infer
 from scinn_infer.apply import apply_file
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 LEAST_RATIO = 3
-
-CAPTURED = 0.15
-"""What models of counts state, and of which the formulas are computed for each entry."""
 
 WAYS = ("from memory", "from file to file")
 

@@ -1,4 +1,4 @@
-"""How much slower applying a model from a sparse .h5ad is than onnxruntime alone on dense blocks ready in memory.
+"""How fast a model is applied from a sparse .h5ad, beside onnxruntime alone and the two large matrix products alone.
 
 python benchmarks/apply_speed.py [--quick]
 """
@@ -17,7 +17,8 @@ import onnxruntime
 import record
 from measure import use_cores
 from scipy import sparse
-from synthetic import gene_names, random_model, write_cells
+from synthetic import BOTTLENECK, COMPONENTS, gene_names, random_model, write_cells
+from threadpoolctl import threadpool_limits
 
 import scinn_infer
 from scinn_infer.contract import INPUT_COLUMNS, INPUT_EXPRESSION, OUTPUT_IMPUTED
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
 
     Array = npt.NDArray[np.float32]
 
-LARGEST_RATIO = 1.5
+LEAST_OF_BARE, LEAST_OF_FLOOR = 0.8, 0.9
+"""What share of the throughput of the bare call scinn is to reach, and of that of the products the bare call."""
 
 ROWS_READ = 4 * BLOCK
 """Cells read from the file at a time, as ``scinn-infer apply`` does."""
@@ -43,7 +45,7 @@ PAUSE = 0.05
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--cells", type=int, default=40 * BLOCK)
+    parser.add_argument("--cells", type=int, default=100 * BLOCK)
     parser.add_argument("--genes", type=int, default=12_000)
     parser.add_argument("--repetitions", type=int, default=11)
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
@@ -78,6 +80,8 @@ def compare(content: bytes, path: Path, threads: int, options: argparse.Namespac
     blocks = dense_blocks(model, path)
     check_same(model, path, bare, blocks)
 
+    floor = products(model, blocks)
+
     def run_bare() -> None:
         for block in blocks:
             bare(block)
@@ -87,21 +91,47 @@ def compare(content: bytes, path: Path, threads: int, options: argparse.Namespac
             for _ in model.impute_chunks(matrix.chunks(ROWS_READ), matrix.genes):
                 pass
 
-    times: dict[str, list[float]] = {"bare": [], "scinn": []}
-    for repetition in range(options.repetitions):
-        both = [("bare", run_bare), ("scinn", run_scinn)]
-        for name, run in both if repetition % 2 else reversed(both):
-            times[name].append(timed(run))
-    ratios = [scinn / bare for scinn, bare in zip(times["scinn"], times["bare"], strict=True)]
+    ways = [("floor", floor), ("bare", run_bare), ("scinn", run_scinn)]
+    times: dict[str, list[float]] = {name: [] for name, _ in ways}
+    with threadpool_limits(threads):  # numpy's products
+        floor()
+        for repetition in range(options.repetitions):
+            for name, run in ways if repetition % 2 else reversed(ways):
+                times[name].append(timed(run))
     return {
-        "bare_seconds": [round(value, 4) for value in times["bare"]],
-        "scinn_seconds": [round(value, 4) for value in times["scinn"]],
-        "ratio": {
-            "median": round(statistics.median(ratios), 3),
-            "lowest": round(min(ratios), 3),
-            "highest": round(max(ratios), 3),
-        },
+        **{f"{name}_seconds": [round(value, 4) for value in measured] for name, measured in times.items()},
+        "scinn_of_bare": spread(times["bare"], times["scinn"]),
+        "bare_of_floor": spread(times["floor"], times["bare"]),
+        "scinn_of_floor": spread(times["floor"], times["scinn"]),
     }
+
+
+def spread(reference: list[float], times: list[float]) -> dict[str, float]:
+    """Return which share of the reference's throughput is reached: run by run, and the best run of each.
+
+    What else the machine does can only slow a run down, so the best ones tell most where it is not idle.
+    """
+    shares = [its / time for its, time in zip(reference, times, strict=True)]
+    summary = {"median": statistics.median(shares), "lowest": min(shares), "highest": max(shares)}
+    summary["best"] = min(reference) / min(times)
+    return {name: round(value, 3) for name, value in summary.items()}
+
+
+def products(model: scinn_infer.Model, blocks: list[Array]) -> Callable[[], None]:
+    """Return the floor: numpy's product of the blocks with each of the network's two large matrices, written once."""
+    random = np.random.default_rng(0)
+    first, second, hidden = (
+        random.normal(size=shape).astype(np.float32)
+        for shape in ((len(model.genes), COMPONENTS), (BOTTLENECK, len(model.genes)), (BLOCK, BOTTLENECK))
+    )
+    written = np.empty((BLOCK, len(model.genes)), dtype=np.float32)
+
+    def run() -> None:
+        for block in blocks:
+            np.matmul(block, first)
+            written[: len(block)] = hidden[: len(block)] @ second
+
+    return run
 
 
 def bare_call(content: bytes, threads: int) -> Callable[[Array], Array]:
@@ -141,18 +171,29 @@ def timed(run: Callable[[], None]) -> float:
 
 def report(cases: list[dict[str, Any]], options: argparse.Namespace) -> None:
     print(f"{options.cells:,} cells × {options.genes:,} genes, blocks of {BLOCK}; {options.repetitions} repetitions\n")
+
+    def speed(case: dict[str, Any], way: str) -> str:
+        return f"{options.cells / statistics.median(case[f'{way}_seconds']):,.0f}"
+
+    def share(case: dict[str, Any], name: str) -> str:
+        return "{median:.2f} ({lowest:.2f}–{highest:.2f}); {best:.2f}".format(**case[name])
+
     rows = [
         (
             str(case["threads"]),
             case["gene_order"],
-            f"{options.cells / statistics.median(case['bare_seconds']):,.0f}",
-            f"{options.cells / statistics.median(case['scinn_seconds']):,.0f}",
-            f"{case['ratio']['median']:.2f} ({case['ratio']['lowest']:.2f}–{case['ratio']['highest']:.2f})",
-            f"≤ {LARGEST_RATIO}",
+            *(speed(case, way) for way in ("floor", "bare", "scinn")),
+            share(case, "scinn_of_bare"),
+            share(case, "bare_of_floor"),
         )
         for case in cases
     ]
-    heading = ("threads", "gene order", "onnxruntime, cells/s", "impute_chunks, cells/s", "time ratio", "target")
+    print("Shares of throughput: median (lowest–highest) of the repetitions; of the best times\n")
+    heading = (
+        *("threads", "gene order", "products, cells/s", "onnxruntime, cells/s", "impute_chunks, cells/s"),
+        f"of onnxruntime (≥ {LEAST_OF_BARE})",
+        f"onnxruntime of products (≥ {LEAST_OF_FLOOR})",
+    )
     print(record.table(heading, rows))
 
 

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 COMPONENTS, HIDDEN, BOTTLENECK, EMBEDDING, CLUSTERS = 20, 128, 64, 32, 10
 """Widths of the networks that ``scinn-train fit`` makes."""
 
+CAPTURED = 0.15
+"""The capture efficiency that models of counts state, and of which the formulas are computed for each entry."""
+
 MEAN_SHAPE, MEAN_COUNT = 0.45, 0.3
 """Gene means are gamma distributed; nine of ten entries become zero, as in UMI data."""
 
@@ -96,6 +99,30 @@ def write_cells(path: Path, *, cells: int, genes: Sequence[str]) -> None:
     obs = pd.DataFrame(index=[f"cell{number:06d}" for number in range(cells)])
     adata = anndata.AnnData(X, obs=obs, var=pd.DataFrame(index=list(genes)))
     (adata.write_zarr if path.suffix == ".zarr" else adata.write_h5ad)(path)
+
+
+def write_many_cells(path: Path, *, cells: int, genes: Sequence[str]) -> None:
+    """Write the same into an ``.h5ad`` file, or a zarr store if the name ends in ``.zarr``, in bounded memory."""
+    import h5py
+    import pandas as pd
+    import zarr
+    from anndata.io import write_elem
+    from scipy import sparse
+
+    from scinn_infer.outputs.csr import encode, write_csr
+
+    random = np.random.default_rng(1)
+    depth = random.lognormal(sigma=0.5, size=(DISTINCT_CELLS, 1))
+    counts = sparse.csr_array(random.poisson(depth * _gene_means(len(genes))).astype(np.float32))
+    starts = range(0, cells, DISTINCT_CELLS)
+    chunks = (counts if start + DISTINCT_CELLS <= cells else counts[: cells - start] for start in starts)
+    root = zarr.open_group(path, mode="w", zarr_format=2) if path.suffix == ".zarr" else h5py.File(path, "w")
+    encode(root, "anndata", "0.1.0")
+    write_elem(root, "obs", pd.DataFrame(index=[f"cell{number:07d}" for number in range(cells)]))
+    write_elem(root, "var", pd.DataFrame(index=list(genes)))
+    write_csr(root, "X", chunks, shape=(cells, len(genes)), dtype=np.dtype(np.float32))
+    if isinstance(root, h5py.File):
+        root.close()
 
 
 def _gene_means(genes: int) -> npt.NDArray[np.float64]:

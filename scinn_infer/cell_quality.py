@@ -93,6 +93,25 @@ def assess_cells(info: ModelInfo, results: Mapping[str, Floats], expressed: npt.
     )
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class SeenCells:
+    """What is known of some cells of a batch: their quality, and what tells the batch from the tissue.
+
+    Attributes
+    ----------
+    quality
+        Of each cell.
+    depth
+        Sum over the model's genes (cells,).
+    gene_sum
+        Sum over the cells (model genes,).
+    """
+
+    quality: CellQuality
+    depth: Floats
+    gene_sum: Floats
+
+
 class QualityRecorder:
     """Collects the quality of a batch's cells while their values stream by, and what tells the batch from the tissue.
 
@@ -112,16 +131,23 @@ class QualityRecorder:
         self._recorded = recorded
         self.profile = BatchProfile(len(info.genes)) if profile is None else profile
 
-    def record(self, expression: Floats, results: Mapping[str, Floats], *, cells: int) -> None:
-        """Add a block of the batch (rows × model genes) and the network's results for it, of which ``cells`` count."""
-        if self._recorded:
-            self._recorded -= cells
-            return
+    def look(self, expression: Floats, results: Mapping[str, Floats], *, cells: int) -> SeenCells:
+        """Return what a block of the batch (rows × model genes) and the network's results tell of its first ``cells``.
+
+        Nothing is recorded yet, so that threads may look at several blocks at once.
+        """
         depth = expression.sum(axis=1)
         quality = assess_cells(self._info, results, depth > 0)
         quality = from_columns({name: part[:cells] for name, part in quality.columns().items()})
-        self.profile.add(expression[:cells], depth[:cells], quality.drift)
-        self._waiting.append(quality)
+        return SeenCells(quality=quality, depth=depth[:cells], gene_sum=expression[:cells].sum(axis=0))
+
+    def record(self, seen: SeenCells) -> None:
+        """Add what was seen of a block; the blocks of a batch in their order, those passed over too."""
+        if self._recorded:
+            self._recorded -= len(seen.depth)
+            return
+        self.profile.add(seen.gene_sum, seen.depth, seen.quality.drift)
+        self._waiting.append(seen.quality)
 
     def drain(self) -> CellQuality | None:
         """Return the cells that were recorded since the last call, in order; None if there are none."""

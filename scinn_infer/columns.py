@@ -21,6 +21,19 @@ def result_dtype(dtype: npt.DTypeLike) -> np.dtype[np.floating[Any]]:
     return np.dtype(np.float64 if np.dtype(dtype) == np.float64 else np.float32)
 
 
+def csr_of(
+    values: npt.NDArray[Any],
+    indices: npt.NDArray[np.integer[Any]],
+    indptr: npt.NDArray[np.integer[Any]],
+    *,
+    shape: tuple[int, int],
+) -> CSR:
+    """Return a CSR matrix of parts of one that is sound: scipy would look at them again, and copy them."""
+    rows = sparse.csr_array(shape, dtype=values.dtype)
+    rows.data, rows.indices, rows.indptr = values, indices, indptr
+    return rows
+
+
 class GeneColumns:
     """Where each gene of a batch stands in the model, and the other way round.
 
@@ -54,7 +67,7 @@ class GeneColumns:
         elif self._same:
             out[...] = block
         else:
-            out[...] = np.take(block, self._batch_column, axis=1)
+            out[...] = np.take(block, self._batch_column, axis=1, mode="wrap")
             out[:, self._missing] = 0
         if self._copies:
             out[:, self._copies.genes] = self._copies.sums(self._copies.observed(block))
@@ -81,18 +94,26 @@ class GeneColumns:
         the ratio of what was observed.
         """
         dtype = result_dtype(block.dtype)
+        # All columns are there: "wrap" looks for none beyond the last, which takes numpy half as long again.
         if not self._all_known:
             values = np.zeros(block.shape, dtype=dtype)
-            values[:, self._known] = np.take(result, self._model_column[self._known], axis=1)
+            values[:, self._known] = np.take(result, self._model_column[self._known], axis=1, mode="wrap")
         elif not self._same:
-            values = np.take(result, self._model_column, axis=1).astype(dtype, copy=False)
+            values = np.take(result, self._model_column, axis=1, mode="wrap").astype(dtype, copy=False)
         else:
             values = result.astype(dtype, copy=False)
-        if not self._all_known or (keep_nonzeros and dtype == np.float64):
+        if self._copies_nonzeros(dtype, keep_nonzeros=keep_nonzeros):
             _copy_nonzeros(block, values, where=True if keep_nonzeros else ~self._known)
         if self._copies:
             self._copies.fill(values, result, block, keep_nonzeros=keep_nonzeros)
         return values
+
+    def needs_block(self, dtype: npt.DTypeLike, *, keep_nonzeros: bool) -> bool:
+        """Return whether ``to_batch`` looks at the values of a block of that type."""
+        return bool(self._copies) or self._copies_nonzeros(result_dtype(dtype), keep_nonzeros=keep_nonzeros)
+
+    def _copies_nonzeros(self, dtype: np.dtype[np.floating[Any]], *, keep_nonzeros: bool) -> bool:
+        return not self._all_known or (keep_nonzeros and dtype == np.float64)
 
     def _renumber(self, block: CSR) -> CSR:
         """Return sparse rows in the model's genes, without entries in genes that it does not know."""
@@ -102,7 +123,7 @@ class GeneColumns:
             values, indices, indptr = values[kept], indices[kept], np.searchsorted(kept, indptr)
         if not self._same:
             indices = self._model_column[indices]
-        return sparse.csr_array((values, indices, indptr), shape=(block.shape[0], self._model_genes))
+        return csr_of(values, indices, indptr, shape=(block.shape[0], self._model_genes))
 
 
 def _copy_nonzeros(

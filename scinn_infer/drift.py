@@ -70,14 +70,14 @@ class BatchProfile:
         self._depths: list[npt.NDArray[np.float32]] = []
 
     def add(
-        self, expression: npt.NDArray[np.float32], depth: npt.NDArray[np.float32], drift: npt.NDArray[np.float32] | None
+        self, gene_sum: npt.NDArray[np.float32], depth: npt.NDArray[np.float32], drift: npt.NDArray[np.float32] | None
     ) -> None:
-        """Add cells: their expression (cells × model genes), its sum (cells,), and their drift, where known (cells,).
+        """Add cells: their expression summed by gene (model genes,) and by cell, and their drift, where known (cells,).
 
         Cells without any expression do not count.
         """
         self.cells += int(np.count_nonzero(depth))
-        self._gene_sum += expression.sum(axis=0)
+        self._gene_sum += gene_sum
         self._depths.append(depth[depth > 0])
         if drift is not None:
             self.unlike += int((drift > UNLIKE).sum())  # false where it is missing

@@ -30,7 +30,7 @@ from scinn_infer.policies import KEEP, find_policy
 from scinn_infer.selection import WHOLE, SelectedColumns, Selection
 from scinn_infer.session import DEFAULT_PROVIDERS, Session, check_providers
 from scinn_infer.store import resolve
-from scinn_infer.stream import BLOCK, expression_blocks, impute_stream
+from scinn_infer.stream import BLOCK, for_each_block, impute_stream
 from scinn_infer.threads import available_threads
 
 if TYPE_CHECKING:
@@ -42,8 +42,9 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from scinn_infer.batch import Batch
-    from scinn_infer.cell_quality import CellQuality
+    from scinn_infer.cell_quality import CellQuality, SeenCells
     from scinn_infer.checks import Matrix
+    from scinn_infer.columns import Rows
 
 GENE_OUTPUTS = (OUTPUT_IMPUTED, OUTPUT_EXPECTED, OUTPUT_DENOISED)
 """The outputs with a column for each gene."""
@@ -63,8 +64,8 @@ def load(
         The ``.onnx`` file, its bytes, or the name of a model (``scinn-infer models list``), which is downloaded if it
         is not here yet.
     threads
-        Threads to compute with; as many as this process may really use if not given. Another number can change results
-        in the seventh digit.
+        Threads to compute with, each on other cells; as many as this process may really use if not given. The number
+        does not change the result.
     providers
         onnxruntime's execution providers, in order of preference; the CPU if not given.
 
@@ -349,7 +350,7 @@ class Model:
         Returns
         -------
         dask.array.Array
-            What :meth:`impute` returns, bit for bit (cells × genes), of this model's number of threads.
+            What :meth:`impute` returns, bit for bit (cells × genes).
 
         Raises
         ------
@@ -375,7 +376,6 @@ class Model:
             raise ScinnError(msg)
         other = copy.copy(self)
         other._threads = threads
-        other._session = other._new_session()
         return other
 
     def stream(
@@ -420,11 +420,12 @@ class Model:
             output = COLUMN_OUTPUTS[output]
         outputs = (output,) if recorder is None else (output, *QUALITY_OUTPUTS)
 
-        def network(expression: npt.NDArray[np.float32], cells: int) -> npt.NDArray[np.float32]:
+        def network(
+            expression: npt.NDArray[np.float32], cells: int
+        ) -> tuple[npt.NDArray[np.float32], SeenCells | None]:
             results = self.run(expression, batch.match.measured, outputs=outputs, columns=columns if alone else None)
-            if recorder is not None:
-                recorder.record(expression, results, cells=cells)
-            return results[output] if columns is None or alone else results[output][:, columns]
+            seen = None if recorder is None else recorder.look(expression, results, cells=cells)
+            return results[output] if columns is None or alone else results[output][:, columns], seen
 
         return impute_stream(
             chunks,
@@ -432,6 +433,8 @@ class Model:
             network,
             keep_nonzeros=chosen.keeps_nonzeros,
             batch_size=batch_size or BLOCK,
+            threads=self.threads,
+            recorder=recorder,
             selection=selection,
             selected=selected,
         )
@@ -500,11 +503,14 @@ class Model:
 
     def record_blocks(self, chunks: Iterable[Matrix], batch: Batch, recorder: QualityRecorder) -> Iterator[int]:
         """Do what :meth:`record` does a block at a time, and yield how many cells it has, once it is recorded."""
-        measured = batch.match.measured
-        for _, block, expression in expression_blocks(chunks, batch, GeneColumns(batch.match)):
-            results = self.run(expression, measured, outputs=QUALITY_OUTPUTS)
-            recorder.record(expression, results, cells=block.shape[0])
-            yield block.shape[0]
+
+        def look(_: int, block: Rows, expression: npt.NDArray[np.float32]) -> SeenCells:
+            results = self.run(expression, batch.match.measured, outputs=QUALITY_OUTPUTS)
+            return recorder.look(expression, results, cells=block.shape[0])
+
+        for cells, seen in for_each_block(chunks, batch, GeneColumns(batch.match), look, threads=self.threads):
+            recorder.record(seen)
+            yield cells
 
     def run(
         self,
@@ -514,7 +520,7 @@ class Model:
         outputs: Sequence[str] = (OUTPUT_IMPUTED,),
         columns: npt.ArrayLike | None = None,
     ) -> dict[str, npt.NDArray[np.float32]]:
-        """Run the network itself, as the file contract describes it: no matching, no checks of the values.
+        """Run the network itself, as the file contract describes it: no matching, no checks of the values, one thread.
 
         Parameters
         ----------
@@ -575,7 +581,7 @@ class Model:
         self._session = self._new_session()
 
     def _new_session(self) -> Session:
-        return Session(self._content, threads=self.threads, providers=self.providers, source=self.source)
+        return Session(self._content, providers=self.providers, source=self.source)
 
 
 def _read(path: Path) -> bytes:

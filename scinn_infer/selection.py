@@ -133,11 +133,14 @@ class SelectedColumns:
 
     Attributes
     ----------
+    wanted
+        The batch's columns that are wanted, in the order of the result.
     model_columns
         The model's columns to compute, at least ``FEWEST_COLUMNS`` where it has as many.
     """
 
     def __init__(self, match: GeneMatch, wanted: Positions) -> None:
+        self.wanted = wanted
         known = np.unique(match.columns[wanted])
         known = known[known >= 0]
         self._batch_columns = np.union1d(wanted, np.flatnonzero(np.isin(match.columns, known)))
@@ -168,7 +171,9 @@ class SelectedColumns:
         keep_nonzeros
             Whether the block's non-zero entries stay.
         """
-        return self._columns.to_batch(result, self._wider(block), keep_nonzeros=keep_nonzeros)[:, self._order]
+        if self._columns.needs_block(block.dtype, keep_nonzeros=keep_nonzeros):
+            block = self._wider(block)
+        return self._columns.to_batch(result, block, keep_nonzeros=keep_nonzeros)[:, self._order]
 
     def _wider(self, block: Rows) -> Rows:
         """Return the columns that are needed (cells × needed)."""

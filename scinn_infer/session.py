@@ -47,21 +47,21 @@ class Session:
     a session cannot be pickled. Nor can it be used after a fork, where its threads are missing; a child would even
     wait for them when it ends. So it is closed before a fork, and parent and child each make a new one.
 
+    A call computes in the thread that makes it, and in no other: onnxruntime's own threads share out single operations,
+    most of which are too small for it. Calls may be made in several threads at once.
+
     Parameters
     ----------
     content
         The bytes of the file, already looked through.
-    threads
-        Threads of one call.
     providers
         Names of onnxruntime's execution providers, in order of preference.
     source
         How messages name the file.
     """
 
-    def __init__(self, content: bytes, *, threads: int, providers: Sequence[str], source: str) -> None:
+    def __init__(self, content: bytes, *, providers: Sequence[str], source: str) -> None:
         self._content = content
-        self._threads = threads
         self._providers = list(providers)
         self._source = source
         self._sessions: dict[frozenset[str], Any] = {}
@@ -119,11 +119,9 @@ class Session:
 
     def _new(self, content: bytes) -> Any:
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = self._threads
+        options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
         options.log_severity_level = NO_LOG
-        # Threads that wait sleep: on a machine shared with others, spinning ones take what the others leave.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             return onnxruntime.InferenceSession(content, options, providers=self._providers, enable_fallback=0)
         except MemoryError:

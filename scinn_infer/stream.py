@@ -4,20 +4,25 @@ The rows that come in, however they are cut, are cut anew into blocks of one fix
 such blocks, the last one filled up with empty cells. So a cell's result depends on nothing but the cell: not on the
 size of the chunks, nor on the cells around it. (onnxruntime multiplies matrices some rows at a time and treats rows
 that are left over differently, which shows in the seventh digit.)
+
+A block is worked on in one thread from its raw values to its result, and other blocks in others meanwhile; so a result
+does not depend on the number of threads either. The caller's own thread reads the chunks, and writes what it is given.
 """
 
 from __future__ import annotations
 
+import threading
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import numpy as np
 from scipy import sparse
 
 from scinn_infer.batch import as_rows, tell_empty_cells
 from scinn_infer.checks import LARGEST_VALUE, cell_label, check_chunk, check_exact, check_unit, stored_values
-from scinn_infer.columns import GeneColumns
+from scinn_infer.columns import GeneColumns, csr_of
 from scinn_infer.errors import ScinnError, ScinnWarning
+from scinn_infer.in_order import in_order
 from scinn_infer.selection import WHOLE, SelectedColumns, drop_small, in_precision
 
 if TYPE_CHECKING:
@@ -26,11 +31,16 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from scinn_infer.batch import Batch
+    from scinn_infer.cell_quality import QualityRecorder, SeenCells
     from scinn_infer.checks import Matrix
     from scinn_infer.columns import Rows
     from scinn_infer.selection import Selection
 
-    Network = Callable[[npt.NDArray[np.float32], int], npt.NDArray[np.float32]]
+    T = TypeVar("T")
+    Floats: TypeAlias = npt.NDArray[np.float32]
+    Values: TypeAlias = npt.NDArray[np.floating[Any]]
+    Seen: TypeAlias = SeenCells | None
+    Network: TypeAlias = Callable[[Floats, int], tuple[Floats, Seen]]
 
 BLOCK = 96
 """Rows that the network sees at a time: enough to keep the processor busy, few enough for its cache, and a multiple of
@@ -44,9 +54,11 @@ def impute_stream(
     *,
     keep_nonzeros: bool,
     batch_size: int,
+    threads: int = 1,
+    recorder: QualityRecorder | None = None,
     selection: Selection = WHOLE,
     selected: SelectedColumns | None = None,
-) -> Iterator[tuple[int, npt.NDArray[np.floating[Any]]]]:
+) -> Iterator[tuple[int, Values]]:
     """Yield the result of a batch some rows at a time, with the position of the first of them.
 
     Parameters
@@ -57,11 +69,15 @@ def impute_stream(
         What is known of the batch besides.
     network
         Maps ``BLOCK`` rows in the model's unit and gene order, of which a number are cells and the others fill up, to
-        the output (rows × model genes, or those that ``selected`` needs).
+        the output (rows × model genes, or those that ``selected`` needs), and to what was seen of the cells.
     keep_nonzeros
         Whether non-zero entries come back as they were, to the last bit.
     batch_size
         Number of rows to yield at a time.
+    threads
+        How many blocks are worked on at a time, each in a thread of its own. It does not change the result.
+    recorder
+        Is told what was seen of the cells, block by block in their order.
     selection
         What of the result is wanted.
     selected
@@ -78,14 +94,41 @@ def impute_stream(
     ScinnWarning
         If some cells have none there, once all are seen.
     """
+    columns = GeneColumns(batch.match)
+    genes = [batch.genes[place] for place in selected.wanted] if selected else batch.genes
+
+    def impute(first_cell: int, block: Rows, expression: Floats) -> tuple[Values, Seen]:
+        result, seen = network(expression, block.shape[0])
+        result = result[: block.shape[0]]
+        _check_result(result, first_cell, batch)
+        values = (selected or columns).to_batch(result, block, keep_nonzeros=keep_nonzeros)
+        if not selection.min_value and selection.dtype is None:
+            return values, seen
+        observed = selected.of_block(block) if selected else block
+        if selection.min_value:
+            drop_small(values, observed, selection.min_value)
+        dtype = selection.result_dtype(block.dtype)
+        narrow = in_precision(
+            values, observed, dtype, batch=batch, genes=genes, first_cell=first_cell, keep_nonzeros=keep_nonzeros
+        )
+        return narrow, seen
+
+    blocks = _recorded(for_each_block(chunks, batch, columns, impute, threads=threads), recorder)
     start = 0
-    blocks = _impute_blocks(chunks, batch, network, keep_nonzeros=keep_nonzeros, selection=selection, selected=selected)
     for result in reblock(blocks, batch_size):
         yield start, result
         start += result.shape[0]
     if start == 0:
         msg = f"{batch.source} has no cells."
         raise ScinnError(msg)
+
+
+def _recorded(blocks: Iterable[tuple[int, tuple[Values, Seen]]], recorder: QualityRecorder | None) -> Iterator[Values]:
+    """Yield each block's values, once what was seen of its cells is recorded."""
+    for _, (values, seen) in blocks:
+        if recorder is not None and seen is not None:
+            recorder.record(seen)
+        yield values
 
 
 def reblock(chunks: Iterable[Rows], rows: int) -> Iterator[Rows]:
@@ -96,7 +139,7 @@ def reblock(chunks: Iterable[Rows], rows: int) -> Iterator[Rows]:
         start = 0
         while start < chunk.shape[0]:
             stop = min(start + rows - waiting, chunk.shape[0])
-            pieces.append(chunk if stop - start == chunk.shape[0] else chunk[start:stop])
+            pieces.append(chunk if stop - start == chunk.shape[0] else _cut(chunk, start, stop))
             waiting += stop - start
             start = stop
             if waiting == rows:
@@ -104,6 +147,15 @@ def reblock(chunks: Iterable[Rows], rows: int) -> Iterator[Rows]:
                 pieces, waiting = [], 0
     if pieces:
         yield _stack(pieces)
+
+
+def _cut(rows: Rows, start: int, stop: int) -> Rows:
+    """Return some of the rows, without copying them."""
+    if isinstance(rows, np.ndarray):
+        return rows[start:stop]
+    first, last = rows.indptr[start], rows.indptr[stop]
+    indptr = rows.indptr[start : stop + 1] - first
+    return csr_of(rows.data[first:last], rows.indices[first:last], indptr, shape=(stop - start, rows.shape[1]))
 
 
 def _stack(pieces: list[Rows]) -> Rows:
@@ -114,23 +166,15 @@ def _stack(pieces: list[Rows]) -> Rows:
     return sparse.csr_array(sparse.vstack(pieces, format="csr"))
 
 
-def _checked(blocks: Iterable[Rows], batch: Batch) -> Iterator[tuple[int, Rows]]:
-    """Yield each block, once its values are found to be sound, with the position of its first cell."""
-    first_cell, unit_checked = batch.first_cell or 0, batch.unit_checked
-    for block in blocks:
-        check_chunk(block, genes=batch.genes, first_cell=first_cell, cell_names=batch.cell_names, source=batch.source)
-        check_exact(block, source=batch.source)
-        if not unit_checked and stored_values(block).any():  # the first block with any expression tells
-            check_unit(block, unit=batch.unit, source=batch.source)
-            unit_checked = True
-        yield first_cell, block
-        first_cell += block.shape[0]
-
-
-def expression_blocks(
-    chunks: Iterable[Matrix], batch: Batch, columns: GeneColumns
-) -> Iterator[tuple[int, Rows, npt.NDArray[np.float32]]]:
-    """Yield a batch as the network takes it, once its values are found to be sound.
+def for_each_block(
+    chunks: Iterable[Matrix],
+    batch: Batch,
+    columns: GeneColumns,
+    work: Callable[[int, Rows, Floats], T],
+    *,
+    threads: int = 1,
+) -> Iterator[tuple[int, T]]:
+    """Do something to each block of a batch, as the network takes it, once its values are found to be sound.
 
     Parameters
     ----------
@@ -140,15 +184,18 @@ def expression_blocks(
         What is known of the batch besides.
     columns
         Where its genes stand in the model.
+    work
+        Takes the position of a block's first cell; the block, up to ``BLOCK`` rows of the batch (cells × genes); and
+        the same in the model's genes, with empty rows up to ``BLOCK``, which is used again for another block.
+    threads
+        How many blocks are worked on at a time.
 
     Yields
     ------
-    first_cell : int
-        Position of the first cell of the block.
-    block : numpy.ndarray or scipy.sparse.csr_array
-        Up to ``BLOCK`` rows of the batch (cells × genes).
-    expression : numpy.ndarray
-        The same, in the model's genes, and empty rows up to ``BLOCK``; it is used again for the next block.
+    cells : int
+        Number of cells of the block.
+    result
+        What ``work`` returned, of the blocks in their order.
 
     Raises
     ------
@@ -160,45 +207,45 @@ def expression_blocks(
     ScinnWarning
         As :func:`impute_stream`.
     """
-    blocks = reblock((as_rows(chunk, batch) for chunk in chunks), BLOCK)
-    expression = np.empty((BLOCK, batch.match.measured.size), dtype=np.float32)
-    seen = empty = 0
-    for first_cell, block in _checked(blocks, batch):
-        cells = block.shape[0]
-        columns.to_model(block, out=expression[:cells])
-        seen += cells
-        empty += cells - np.count_nonzero(expression[:cells].max(axis=1))
+    space = threading.local()
+
+    def work_on(block: tuple[int, Rows]) -> tuple[int, int, T]:
+        first_cell, rows = block
+        cells = rows.shape[0]
+        _check_values(rows, first_cell, batch)
+        if not hasattr(space, "expression"):
+            space.expression = np.empty((BLOCK, batch.match.measured.size), dtype=np.float32)
+        expression: Floats = space.expression
+        columns.to_model(rows, out=expression[:cells])
         expression[cells:] = 0
-        yield first_cell, block, expression
+        expressed = int(np.count_nonzero(expression[:cells].max(axis=1)))
+        return cells, expressed, work(first_cell, rows, expression)
+
+    seen = empty = 0
+    for cells, expressed, result in in_order(work_on, _numbered(chunks, batch), threads=threads):
+        seen += cells
+        empty += cells - expressed
+        yield cells, result
     if batch.first_cell is None and seen and (sentence := tell_empty_cells(empty, cells=seen, source=batch.source)):
         warnings.warn(sentence, ScinnWarning, stacklevel=2)
 
 
-def _impute_blocks(
-    chunks: Iterable[Matrix],
-    batch: Batch,
-    network: Network,
-    *,
-    keep_nonzeros: bool,
-    selection: Selection,
-    selected: SelectedColumns | None,
-) -> Iterator[npt.NDArray[np.floating[Any]]]:
-    columns = GeneColumns(batch.match)
-    places = selection.columns(batch.genes, source=batch.source)
-    genes = batch.genes if places is None else [batch.genes[place] for place in places]
-    for first_cell, block, expression in expression_blocks(chunks, batch, columns):
-        result = network(expression, block.shape[0])[: block.shape[0]]
-        _check_result(result, first_cell, batch)
-        values = (selected or columns).to_batch(result, block, keep_nonzeros=keep_nonzeros)
-        if selection.min_value or selection.dtype is not None:
-            seen = selected.of_block(block) if selected else block
-            if selection.min_value:
-                drop_small(values, seen, selection.min_value)
-            dtype = selection.result_dtype(block.dtype)
-            values = in_precision(
-                values, seen, dtype, batch=batch, genes=genes, first_cell=first_cell, keep_nonzeros=keep_nonzeros
-            )
-        yield values
+def _numbered(chunks: Iterable[Matrix], batch: Batch) -> Iterator[tuple[int, Rows]]:
+    """Yield the blocks of a batch, with the position of the first cell, once they are known to be in its unit."""
+    first_cell, unit_checked = batch.first_cell or 0, batch.unit_checked
+    for block in reblock((as_rows(chunk, batch) for chunk in chunks), BLOCK):
+        if not unit_checked:
+            _check_values(block, first_cell, batch)
+            if stored_values(block).any():  # the first block with any expression tells
+                check_unit(block, unit=batch.unit, source=batch.source)
+                unit_checked = True
+        yield first_cell, block
+        first_cell += block.shape[0]
+
+
+def _check_values(block: Rows, first_cell: int, batch: Batch) -> None:
+    check_chunk(block, genes=batch.genes, first_cell=first_cell, cell_names=batch.cell_names, source=batch.source)
+    check_exact(block, source=batch.source)
 
 
 def _check_result(result: npt.NDArray[np.float32], first_cell: int, batch: Batch) -> None:

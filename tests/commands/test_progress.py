@@ -14,11 +14,10 @@ import pytest
 from scipy import sparse
 
 import scinn_infer
-import scinn_train
 from scinn_infer.cli import group as infer_group
 from scinn_infer.cli import main_for
 from scinn_infer.progress import busy, track
-from scinn_train import Config, Module1Config, Module2Config
+from scinn_train import Config, Module1Config, Module2Config, fitting
 from scinn_train import evaluate as protocol
 from scinn_train.cli import group as train_group
 
@@ -177,10 +176,8 @@ def test_quiet_shows_no_bar(open_terminal, tiny, batches):
 
 def test_every_long_stage_of_fit_has_a_bar(open_terminal, reference, tmp_path, monkeypatch, capfd, documented_keys):
     terminal = open_terminal()
-    fit = scinn_train.fit
-    monkeypatch.setattr(
-        scinn_train, "fit", lambda *data, config, **others: fit(*data, config=QUICK, **others), raising=False
-    )
+    fit = fitting.fit_reference
+    monkeypatch.setattr(fitting, "fit_reference", lambda data, config, **others: fit(data, config=QUICK, **others))
     words = ["fit", str(reference), "-o", str(tmp_path / "model.onnx")]
     assert main_for(train_group, "scinn-train", words) == 0
     assert terminal.bars() == [

@@ -210,7 +210,8 @@ def profile(info, *, cells: int, unlike: int, mean=None, depth=None) -> BatchPro
     total = BatchProfile(len(mean))
     depths = np.full(cells, mean.sum()) * np.linspace(0.7, 1.4, cells) if depth is None else depth
     drift = np.where(np.arange(cells) < unlike, 0.98, 0.4).astype(np.float32)
-    total.add((mean / mean.sum() * depths[:, None]).astype(np.float32), depths.astype(np.float32), drift)
+    gene_sum = (mean / mean.sum() * depths.sum()).astype(np.float32)
+    total.add(gene_sum, depths.astype(np.float32), drift)
     return total
 
 

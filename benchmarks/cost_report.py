@@ -1,0 +1,315 @@
+"""Write docs/speed.md and its picture from the records in results: targets, what was measured, what limits it.
+
+python benchmarks/cost_report.py
+"""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import apply_genes
+import apply_memory
+import apply_speed
+import apply_versus
+import fit_cost
+import import_time
+import record
+
+from scinn_train.figures import STYLE, save_png
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from matplotlib.figure import Figure
+
+DOCS = Path(__file__).parents[1] / "docs"
+PAGE, PICTURE = DOCS / "speed.md", DOCS / "images" / "cost-apply.png"
+
+COLOURS = {"products": "#999999", "onnxruntime": "#56B4E9", "scINN": "#0072B2", "MAGIC": "#D55E00", "scVI": "#E69F00"}
+
+BEGINNING = """# Speed and memory
+
+`make cost` measures what is in the table and the picture, and writes this page from the records in
+`benchmarks/results`. `benchmarks/README.md` says what exactly each command measures.
+"""
+
+MEANING = """
+Ratios are of runs that took turns in one process, or one after the other, on the same cells and the same number of
+threads: median, and in brackets the lowest and the highest. *Best* compares the fastest run of each: what else the
+machine does can only slow a run down. Where it is given, both the median and it have to reach the target. A wide range
+says that the machine was not idle, which two threads of onnxruntime or numpy, waiting for each other, suffer from most.
+The picture has the fastest runs.
+
+- **products**: numpy multiplies the blocks with a matrix of each of the network's two large shapes (genes × 20, 64 ×
+  genes) in float32, and writes the result once. It is the floor for anything that computes these products.
+- **onnxruntime**: its own call on dense float32 blocks that lie ready in memory, with the one output that is wanted.
+- **scINN**: from opening a sparse `.h5ad` to the last block of the result in memory; or to an `.h5ad` with a new layer.
+- **MAGIC**: `fit_transform` on all cells, which is what a new batch takes: it applies to no others. Defaults, on the
+  square root of depth-normalised counts.
+- **scVI**: `get_normalized_expression` of a model that is trained already. Its training is not counted.
+"""
+
+HOW = """
+## Where the time goes
+
+The networks are wide and shallow, so that an element of the matrix costs little arithmetic and many passes. By
+onnxruntime's own profile of 12,000 genes on one thread, of some 80 µs for each cell
+
+- 28 are the two products, near what the processor can do;
+- 22 are the logarithm of the input, which onnxruntime computes four at a time whatever the processor has;
+- 30 are nine passes that add, multiply, compare or exponentiate, about 3 each.
+
+`Where`, which put the observed values back, took 54 by itself; a comparison, a product and a sum do the same in 10 and
+keep every bit. Taking the training means off after the first product instead of before saves a pass of 3, and was not
+done: it makes the error against torch three times as large. Blocks of 12 to 192 cells differ by less than the
+measurement does, so they are still of 96.
+
+Around the call, scINN reads, checks, spreads the sparse rows into a dense block and checks the result: some 25 µs for
+each cell, of which reading HDF5 is half. None of it is in onnxruntime's threads, and these gain little on operations so
+small. So each block goes through all of it in one thread, and others in other threads; the caller's own reads and
+writes. That is why another number of threads changes no bit of a result.
+"""
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of the table: what it is, what it was to be, what it is found to be, and whether that is reached."""
+
+    figure: str
+    target: str
+    measured: str
+    reached: bool | None
+    command: str
+    limit: str = ""
+
+
+def main() -> None:
+    lines = [line for part in (importing, speed, genes, versus, memory, fit, scale, resume) for line in part()]
+    drawn = draw()
+    if drawn is not None:
+        save_png(drawn, PICTURE, overwrite=True)
+    PAGE.write_text(page(lines, pictured=drawn is not None), encoding="utf-8")
+    print(f"wrote {PAGE.name}: {sum(line.reached is True for line in lines)} targets reached, ", end="")
+    print(f"{sum(line.reached is False for line in lines)} not")
+
+
+def page(lines: list[Line], *, pictured: bool) -> str:
+    verdicts = {True: "yes", False: "**no**", None: "–"}
+    rows = [(line.figure, line.target, line.measured, verdicts[line.reached], f"`{line.command}`") for line in lines]
+    parts = [BEGINNING, record.table(("", "target", "measured", "reached", "command"), rows)]
+    if pictured:
+        parts.append("\n![Cells per second, by method](images/cost-apply.png)")
+    parts.append(MEANING)
+    limits: dict[str, list[str]] = {}
+    for line in lines:
+        if line.reached is False and line.limit:
+            limits.setdefault(line.limit, []).append(f"**{line.figure}**")
+    if limits:
+        told = "\n".join(f"- {', and '.join(figures)}: {limit}" for limit, figures in limits.items())
+        parts.append(f"## What is not reached, and why\n\n{told}")
+    return "\n".join([*parts, HOW])
+
+
+def importing() -> Iterator[Line]:
+    if found := record.read("import_time"):
+        seconds = statistics.median(found["seconds"]["numpy, scipy, onnxruntime"])
+        limit = import_time.MOST_SECONDS
+        yield Line(
+            "`import scinn_infer`, beyond numpy, scipy and onnxruntime",
+            f"< {limit} s",
+            f"{seconds:.2f} s",
+            seconds < limit,
+            "import_time.py",
+        )
+
+
+def speed() -> Iterator[Line]:
+    found = record.read("apply_speed")
+    for case in found.get("cases", []):
+        about = f"{_threads(case['threads'])}, genes in {case['gene_order']} order"
+        yield Line(
+            f"apply, against onnxruntime alone; {about}",
+            f"≥ {apply_speed.LEAST_OF_BARE} × its throughput",
+            _share(case["scinn_of_bare"]),
+            _reaches(case["scinn_of_bare"], apply_speed.LEAST_OF_BARE),
+            "apply_speed.py",
+            "reading, checking, spreading and, where the order is another, moving the columns, which is one more pass.",
+        )
+    for case in found.get("cases", []):
+        if case["gene_order"] != "shuffled":
+            yield Line(
+                f"onnxruntime alone, against the products; {_threads(case['threads'])}",
+                f"≥ {apply_speed.LEAST_OF_FLOOR} × their throughput",
+                _share(case["bare_of_floor"]),
+                _reaches(case["bare_of_floor"], apply_speed.LEAST_OF_FLOOR),
+                "apply_speed.py",
+                "the logarithm of every entry alone takes nearly as long as both products; see below.",
+            )
+
+
+def genes() -> Iterator[Line]:
+    found = record.read("apply_genes")
+    for case in found.get("cases", []):
+        yield Line(
+            f"{found['chosen']} of {found['genes']:,} genes against all; {case['way']}",
+            f"≥ {apply_genes.LEAST_RATIO} × as fast",
+            _times(case["ratio"], digits=1),
+            case["ratio"]["median"] >= apply_genes.LEAST_RATIO,
+            "apply_genes.py",
+            "the first layer sees all genes whichever are wanted, and is more than half of what the whole takes.",
+        )
+
+
+def versus() -> Iterator[Line]:
+    found = record.read("apply_versus")
+    for tool, ratio in found.get("ratios", {}).items():
+        batch = f"a new batch of {found['cells']:,} × {found['genes']:,}, {_threads(found['threads'])}, file to file"
+        judged = tool == "MAGIC"
+        yield Line(
+            f"{batch}: against {tool}",
+            f"≥ {apply_versus.LEAST_SPEED_UP} × as fast" if judged else "–",
+            f"{_times(ratio['seconds'])}; with imports {_times(ratio['seconds_with_imports'])}",
+            ratio["seconds"]["median"] >= apply_versus.LEAST_SPEED_UP if judged else None,
+            "apply_versus.py",
+        )
+        yield Line(
+            f"peak memory of it, against {tool}",
+            f"≤ {apply_versus.MOST_MEMORY:.2f} of it" if judged else "–",
+            f"{ratio['memory_share']:.2f} ({_peak(found, 'scINN')} and {_peak(found, tool)})",
+            ratio["memory_share"] <= apply_versus.MOST_MEMORY if judged else None,
+            "apply_versus.py",
+        )
+
+
+def memory() -> Iterator[Line]:
+    found = record.read("apply_memory")
+    for kind in apply_memory.FORMATS:
+        cases = [case for case in found.get("cases", []) if case.get("format") == kind]
+        if not cases:
+            continue
+        growth, peak = apply_memory.growth(cases, kind), max(case["peak_mb"] for case in cases)
+        about = f"{kind}, {cases[0]['cells']:,} → {cases[-1]['cells']:,} cells × {found['genes']:,} genes"
+        yield Line(
+            f"peak memory of apply; {about}",
+            f"≤ {apply_memory.MOST_MB:,} MB",
+            " → ".join(f"{case['peak_mb']:,.0f}" for case in cases) + " MB",
+            peak <= apply_memory.MOST_MB,
+            "apply_memory.py",
+        )
+        yield Line(
+            f"its growth; {kind}",
+            f"≤ {apply_memory.MOST_GROWTH} ×",
+            f"{growth:.2f} ×",
+            growth <= apply_memory.MOST_GROWTH,
+            "apply_memory.py",
+            MEMORY_LIMITS[kind],
+        )
+
+
+MEMORY_LIMITS = {
+    "h5ad": "a number for each cell (where its row begins, its depth) is kept to the end.",
+    "zarr": "names of cells are read as a whole, and what is known of each cell is written at the end, in one piece.",
+}
+
+
+def fit() -> Iterator[Line]:
+    if found := record.read("fit_cost"):
+        about = f"`fit`, {found['cells']:,} cells × {found['genes']:,} genes"
+        seconds, peak = found["total_seconds"], found["peak_mb"]
+        yield Line(
+            about, f"< {fit_cost.MOST_SECONDS} s", f"{seconds:.0f} s", seconds < fit_cost.MOST_SECONDS, "fit_cost.py"
+        )
+        yield Line(
+            f"peak memory of it; {found['cells']:,} cells",
+            f"< {fit_cost.MOST_MB:,} MB",
+            f"{peak:,.0f} MB",
+            peak < fit_cost.MOST_MB,
+            "fit_cost.py",
+        )
+
+
+def scale() -> Iterator[Line]:
+    found = record.read("fit_scale")
+    for run in found.get("runs", []):
+        yield Line(
+            f"`fit`, {run['cells']:,} cells × {found['genes']:,} genes",
+            "–",
+            f"{run['total_seconds']:,.0f} s, {run['peak_mb']:,.0f} MB",
+            None,
+            "fit_scale.py",
+        )
+
+
+def resume() -> Iterator[Line]:
+    if found := record.read("apply_resume"):
+        yield Line(
+            f"`apply` to zarr, {found['runs']:,} runs with {found['kills']:,} kills in all, and `--resume`",
+            "the same bytes as unbroken, nothing harmed",
+            f"the same in {found['identical']:,} of {found['runs']:,}, harmed {found['harmed']:,}",
+            found["identical"] == found["runs"] and not found["harmed"],
+            "apply_resume.py",
+        )
+
+
+def throughput() -> dict[str, tuple[str, float]]:
+    """Return the cells per second of each way at 12,000 genes, in its fastest run, and which of the colours it has."""
+    found, files = record.read("apply_speed"), record.read("apply_versus")
+    bars = {}
+    for case in found.get("cases", []):
+        if case["threads"] == files.get("threads", 2) and case["gene_order"] != "shuffled":
+            ways = {"products alone": "floor", "onnxruntime alone": "bare", "scINN, file to memory": "scinn"}
+            for (label, way), colour in zip(ways.items(), COLOURS, strict=False):
+                bars[label] = colour, found["cells"] / min(case[f"{way}_seconds"])
+    for run in files.get("runs", []):
+        bars[f"{run['tool']}, file to file"] = run["tool"], files["cells"] / min(run["seconds"])
+    return bars
+
+
+def draw() -> Figure | None:
+    """Draw the cells per second of each way; nothing where nothing was measured."""
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    bars = throughput()
+    if not bars:
+        return None
+    with rc_context(STYLE):
+        figure = Figure(figsize=(8, 0.5 * len(bars) + 1.2), dpi=120, layout="constrained")
+        axis = figure.subplots()
+        labels, values = list(bars), [value for _, value in bars.values()]
+        drawn = axis.barh(labels, values, color=[COLOURS[colour] for colour, _ in bars.values()], height=0.65)
+        axis.bar_label(drawn, [f"{value:,.0f}" for value in values], padding=4, color="#333333")
+        axis.set(
+            xscale="log", xlabel="cells per second (12,000 genes, two threads)", xlim=(min(values) / 3, max(values) * 3)
+        )
+        axis.invert_yaxis()
+        axis.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def _threads(number: int) -> str:
+    return "one thread" if number == 1 else f"{number} threads"
+
+
+def _reaches(share: dict[str, float], least: float) -> bool:
+    return min(share["median"], share["best"]) >= least
+
+
+def _share(share: dict[str, float]) -> str:
+    return "{median:.2f} ({lowest:.2f}–{highest:.2f}), best {best:.2f}".format(**share)
+
+
+def _times(ratio: dict[str, float], *, digits: int = 0) -> str:
+    median, lowest, highest = (f"{ratio[name]:,.{digits}f}" for name in ("median", "lowest", "highest"))
+    return f"{median} × ({lowest}–{highest})"
+
+
+def _peak(found: dict[str, Any], tool: str) -> str:
+    return next(f"{max(run['peak_mb']):,.0f} MB" for run in found["runs"] if run["tool"] == tool)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,105 @@
+"""The page about speed says what the records say, and of what is not reached that it is not."""
+
+from __future__ import annotations
+
+import cost_report
+import pytest
+import record
+
+SHARE = {"median": 0.85, "lowest": 0.8, "highest": 0.9, "best": 0.86}
+CHANCE = {"median": 1.2, "lowest": 0.4, "highest": 1.6, "best": 0.5}
+RECORDS = {
+    "apply_speed": {
+        "cells": 100,
+        "genes": 12_000,
+        "cases": [
+            {
+                "threads": 2,
+                "gene_order": "the model's",
+                "floor_seconds": [1.0],
+                "bare_seconds": [2.0],
+                "scinn_seconds": [4.0],
+                "scinn_of_bare": SHARE,
+                "bare_of_floor": CHANCE,
+            }
+        ],
+    },
+    "apply_memory": {
+        "genes": 1000,
+        "cases": [{"format": "zarr", "cells": cells, "peak_mb": peak} for cells, peak in ((10, 200.0), (1000, 300.0))],
+    },
+    "apply_versus": {
+        "cells": 1000,
+        "genes": 12_000,
+        "threads": 2,
+        "runs": [
+            {"tool": "scINN", "seconds": [1.0], "peak_mb": [300.0]},
+            {"tool": "MAGIC", "seconds": [40.0], "peak_mb": [3000.0]},
+        ],
+        "ratios": {
+            "MAGIC": {
+                "seconds": {"median": 40.0, "lowest": 39.0, "highest": 41.0},
+                "seconds_with_imports": {"median": 15.0, "lowest": 14.0, "highest": 16.0},
+                "memory_share": 0.1,
+            }
+        },
+    },
+    "apply_resume": {"runs": 20, "kills": 23, "identical": 19, "harmed": 0},
+    "fit_scale": {"genes": 2000, "runs": [{"cells": 5000, "total_seconds": 61.2, "peak_mb": 900.4}]},
+}
+
+
+@pytest.fixture
+def lines(tmp_path, monkeypatch):
+    """Write the page, and return its lines."""
+
+    def write(records):
+        monkeypatch.setattr(record, "read", lambda name: records.get(name, {}))
+        monkeypatch.setattr(cost_report, "PAGE", tmp_path / "speed.md")
+        monkeypatch.setattr(cost_report, "PICTURE", tmp_path / "bars.png")
+        cost_report.main()
+        return (tmp_path / "speed.md").read_text(encoding="utf-8").splitlines()
+
+    return write
+
+
+def test_the_page_says_what_is_reached_and_what_is_not(lines, tmp_path):
+    page = lines(RECORDS)
+    table = {
+        cells[1].strip(): [cell.strip() for cell in cells[2:6]]
+        for cells in (line.split("|") for line in page[5:])
+        if len(cells) > 5
+    }
+    assert table["apply, against onnxruntime alone; 2 threads, genes in the model's order"][1:3] == [
+        "0.85 (0.80–0.90), best 0.86",
+        "yes",
+    ]
+    assert table["onnxruntime alone, against the products; 2 threads"][2] == "**no**"
+    assert table["a new batch of 1,000 × 12,000, 2 threads, file to file: against MAGIC"][1:3] == [
+        "40 × (39–41); with imports 15 × (14–16)",
+        "yes",
+    ]
+    assert table["peak memory of it, against MAGIC"][1:3] == ["0.10 (300 MB and 3,000 MB)", "yes"]
+    assert table["its growth; zarr"][1:3] == ["1.50 ×", "**no**"]
+    assert table["`apply` to zarr, 20 runs with 23 kills in all, and `--resume`"][2] == "**no**"
+    assert table["`fit`, 5,000 cells × 2,000 genes"][1:3] == ["61 s, 900 MB", "–"]
+    assert any(line.startswith("- **its growth; zarr**: ") for line in page)
+    assert (tmp_path / "bars.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_what_was_not_measured_is_left_out(lines, tmp_path):
+    page = "\n".join(lines({}))
+    assert "MAGIC" not in page.partition("Ratios are")[0]
+    assert "cost-apply.png" not in page
+    assert not (tmp_path / "bars.png").exists()
+
+
+def test_the_picture_has_a_bar_for_each_way(monkeypatch):
+    monkeypatch.setattr(record, "read", lambda name: RECORDS.get(name, {}))
+    assert {label: rate for label, (_, rate) in cost_report.throughput().items()} == {
+        "products alone": 100,
+        "onnxruntime alone": 50,
+        "scINN, file to memory": 25,
+        "scINN, file to file": 1000,
+        "MAGIC, file to file": 25,
+    }
