@@ -230,6 +230,9 @@ def _efficiency(text: str) -> float | None:
 def _report(result: Result, output: Path) -> Iterator[str]:
     data, quality = result.info.training_data, result.info.quality
     yield f"{data.cells:,} cells × {len(result.genes):,} genes (of {data.genes_before_filter:,}), {result.info.unit}"
+    if result.info.unit == "counts" and result.info.molecule_value is not None:
+        value = f"{result.info.molecule_value:.3g}"
+        yield f"the counts are taken for reads, of which one molecule shows as {value} (--counted molecules: for UMIs)"
     yield f"module 1: {result.info.clusters} clusters, {result.seconds['module 1']:.1f} s"
     yield f"module 2: {len(result.history)} epochs, best {result.best_epoch + 1}, {result.seconds['module 2']:.1f} s"
     yield (

@@ -92,7 +92,8 @@ def test_what_was_counted_can_be_said(files, capsys):
     folder, reference, _ = files
     for counted in ("auto", "reads"):
         model = folder / f"{counted}.onnx"
-        assert train("fit", reference, "-o", model, "--counted", counted, "--threads", 1, "--quiet") == 0
+        assert train("fit", reference, "-o", model, "--counted", counted, "--threads", 1) == 0
+        assert ("the counts are taken for reads" in capsys.readouterr().err) == (counted == "reads")
         info = scinn_infer.load(model).info
         assert (info.capture_efficiency is None) == (info.molecule_value is not None) == (counted == "reads")
     assert train("fit", reference, "-o", folder / "never.onnx", "--counted", "umis") == 2
