@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from contextlib import ExitStack
 from dataclasses import replace
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +12,10 @@ import numpy as np
 
 from scinn_infer.anndata import provenance
 from scinn_infer.batch import check_sample, open_batch
-from scinn_infer.cell_quality import NO_CLUSTER, Places, QualityRecorder
-from scinn_infer.drift import BatchProfile, find_doubt
+from scinn_infer.cell_quality import Places
+from scinn_infer.drift import find_doubt
 from scinn_infer.errors import ScinnError, ScinnWarning
 from scinn_infer.genes import REFUSE
-from scinn_infer.going_on import EmptyCells, rows_after
 from scinn_infer.h5ad_cells import CellColumns
 from scinn_infer.inputs.matrix import preparation
 from scinn_infer.inputs.opening import open_matrix
@@ -32,21 +30,22 @@ from scinn_infer.outputs import (
     result_bytes,
     write_result,
 )
+from scinn_infer.outputs.addition import Addition
 from scinn_infer.outputs.extent import Extent
-from scinn_infer.outputs.zarr_store import written_blocks
 from scinn_infer.policies import KEEP, find_policy
 from scinn_infer.progress import busy, track
 from scinn_infer.report.apply_watch import ApplyWatch
 from scinn_infer.report.hearing import hear_warnings
 from scinn_infer.report.request import page_after
 from scinn_infer.report.writing import write_apply_page
+from scinn_infer.result_rows import begin_recorder, result_rows
 from scinn_infer.run_identity import identify
 from scinn_infer.selection import WHOLE, Selection
 from scinn_infer.stream import BLOCK
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     import numpy.typing as npt
 
@@ -216,8 +215,8 @@ def apply_file(
             before = unfinished.before if unfinished else {}
             if say and resume:
                 say(_resumed_sentence(output, unfinished, cells=matrix.shape[0]))
-            recorder = _recorder(model, before) if quality else None
-            values = _imputed(
+            recorder = begin_recorder(model, before) if quality else None
+            values = result_rows(
                 model,
                 matrix,
                 batch,
@@ -243,12 +242,8 @@ def apply_file(
                     output,
                     matrix,
                     _once_asked_for(values, copying),
-                    key=key_added,
-                    extent=extent,
-                    provenance=record,
+                    Addition(key=key_added, extent=extent, provenance=record, columns=columns, recorder=recorder),
                     unfinished=unfinished,
-                    columns=columns,
-                    recorder=recorder,
                     overwrite=overwrite,
                     keep=inputs,
                 )
@@ -268,58 +263,6 @@ def apply_file(
                     quality=read_quality(output, key_added) if quality else None,
                     warned=warned,
                 )
-
-
-def _imputed(
-    model: Model,
-    matrix: ExpressionMatrix,
-    batch: Batch,
-    unfinished: Unfinished | None,
-    *,
-    policy: str,
-    selection: Selection,
-    key: str,
-    extent: Extent,
-    recorder: QualityRecorder | None,
-    watch: ApplyWatch | None,
-    batch_size: int,
-) -> Iterator[npt.NDArray[np.floating[Any]]]:
-    """Yield the result some rows at a time, from the cell on that is not written yet.
-
-    Whoever has to see all cells sees those before that, too: raw from the input, and imputed from the unfinished store.
-    """
-    first = unfinished.first if unfinished else 0
-    seen_from = 0 if watch or recorder is None else first
-    chunks = matrix.chunks(batch_size, start=seen_from)
-    rows = watch.see_before(chunks) if watch else chunks
-    empty = None
-    if unfinished and first:
-        known = unfinished.before.get("cluster", np.empty(0))[:seen_from]
-        empty = EmptyCells(batch, count=int(np.count_nonzero(known == NO_CLUSTER)))
-        rows = rows_after(empty.count(rows), first - seen_from)
-        batch = replace(batch, first_cell=first)
-    if extent.matrix:
-        blocks = model.stream(rows, batch, policy=policy, recorder=recorder, selection=selection)
-    else:
-        assert recorder is not None  # or there would be nothing to write
-        blocks = _without_values(model.record_blocks(rows, batch, recorder))
-    values: Iterator[npt.NDArray[np.floating[Any]]]
-    if watch:
-        blocks = ((first + start, block) for start, block in blocks)
-        if unfinished and first:
-            blocks = chain(written_blocks(unfinished, key=key, extent=extent, rows=batch_size), blocks)
-        values = (block for start, block in watch.see_after(blocks) if start >= first)
-    else:
-        values = (block for _, block in blocks)
-    return values if empty is None else empty.tell(values, cells=matrix.shape[0])
-
-
-def _recorder(model: Model, before: Mapping[str, npt.NDArray[Any]]) -> QualityRecorder:
-    """Return what records the quality of the cells, where an earlier run has recorded some from there on."""
-    if not before:
-        return QualityRecorder(model.info)
-    recorded = before["cluster"].size - int(before["first"])
-    return QualityRecorder(model.info, profile=BatchProfile.from_arrays(before), recorded=recorded)
 
 
 def _look(
@@ -392,14 +335,6 @@ def _extent(
         genes=genes,
         density=density,
     )
-
-
-def _without_values(blocks: Iterable[int]) -> Iterator[tuple[int, npt.NDArray[np.floating[Any]]]]:
-    """Yield blocks without columns, one for each number of cells."""
-    start = 0
-    for cells in blocks:
-        yield start, np.empty((cells, 0), dtype=np.float32)
-        start += cells
 
 
 def _selected(selection: Selection, *, write_matrix: bool) -> dict[str, Any]:

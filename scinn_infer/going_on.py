@@ -43,7 +43,7 @@ class EmptyCells:
 
     def __init__(self, batch: Batch, *, count: int) -> None:
         self._source, self._known = batch.source, (batch.match.columns >= 0).astype(np.float32)
-        self._count, self._batch = count, batch
+        self._count = count
 
     def count(self, chunks: Iterable[Rows]) -> Iterator[Rows]:
         """Pass the raw rows on (cells × batch genes)."""

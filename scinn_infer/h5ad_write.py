@@ -14,13 +14,13 @@ from scinn_infer.h5ad_cells import contiguous
 from scinn_infer.hdf5_write import open_to_write
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
     from pathlib import Path
 
     import numpy.typing as npt
 
-    from scinn_infer.cell_quality import QualityRecorder
     from scinn_infer.h5ad_cells import CellColumns
+    from scinn_infer.outputs.addition import Addition
 
 ROOM_FOR_NAMES = 1 << 20
 """What the new entries take besides the values, at most: 1 MB."""
@@ -65,15 +65,9 @@ def write_with_layer(
     path: Path,
     source: Path,
     blocks: Iterable[npt.NDArray[np.floating[Any]]],
-    *,
-    key: str,
-    shape: tuple[int, int],
-    dtype: np.dtype[Any],
-    provenance: Mapping[str, Any],
-    columns: CellColumns | None = None,
-    recorder: QualityRecorder | None = None,
+    addition: Addition,
 ) -> None:
-    """Copy ``source`` with everything in it, then add ``layers[key]`` and ``uns[key]``.
+    """Copy ``source`` with everything in it, then add a dense layer and what belongs to it.
 
     The same input gives the same bytes: no times are stored.
 
@@ -85,19 +79,14 @@ def write_with_layer(
         The ``.h5ad`` file to copy.
     blocks
         The layer's rows in order, a block at a time (cells × genes).
-    key
-        Name of the layer and of its record in ``uns``; not taken.
-    shape, dtype
-        The layer's number of cells and genes, and its precision.
-    provenance
-        How the layer was made: the record in ``uns``.
-    columns, recorder
-        Where the quality of the cells goes, and what is told it while the blocks are made; None leaves it out.
+    addition
+        What is added.
     """
+    extent, columns, recorder = addition.extent, addition.columns, addition.recorder
     shutil.copyfile(source, path)
-    _reserve(path, bytes_needed(source, shape[0], shape[0] * shape[1] * dtype.itemsize, columns))
-    offset = _lay_out(path, key, shape, dtype, provenance, columns)
-    stored = dtype.newbyteorder("<")
+    _reserve(path, bytes_needed(source, extent.shape[0], extent.layer_bytes, columns))
+    offset = _lay_out(path, addition)
+    stored = extent.dtype.newbyteorder("<")
     # Straight into the file: when a disk is full, HDF5 keeps what it could not write, and crashes with it at exit.
     with path.open("r+b") as file:
         written = 0
@@ -106,8 +95,9 @@ def write_with_layer(
             written += file.write(np.ascontiguousarray(block, dtype=stored).data)
             if columns and recorder and (quality := recorder.drain()):
                 columns.write(file, quality)
-    if written != shape[0] * shape[1] * dtype.itemsize:
-        msg = f"{path}: {written} bytes of layer {key!r} were written, which is not {shape[0]} × {shape[1]} values."
+    if written != extent.layer_bytes:
+        cells, genes = extent.shape
+        msg = f"{path}: {written} bytes of layer {addition.key!r} were written, which is not {cells} × {genes} values."
         raise RuntimeError(msg)
 
 
@@ -123,23 +113,12 @@ def _reserve(path: Path, size: int) -> None:
                 raise
 
 
-def _lay_out(
-    path: Path,
-    key: str,
-    shape: tuple[int, int],
-    dtype: np.dtype[Any],
-    provenance: Mapping[str, Any],
-    columns: CellColumns | None,
-) -> int:
+def _lay_out(path: Path, addition: Addition) -> int:
     """Add everything but the values; return where in the file those of the layer belong."""
-    from anndata.io import write_elem
-
+    extent = addition.extent
     with open_to_write(path, "r+") as (file, _):
-        for group in ("layers", "uns"):
-            if group not in file:
-                write_elem(file, group, {})
-        write_elem(file["uns"], key, dict(provenance))
-        layer = contiguous(file["layers"], key, shape, dtype)
-        if columns is not None:
-            columns.lay_out(file, shape[0])
+        addition.write_record(file)
+        layer = contiguous(file["layers"], addition.key, extent.shape, extent.dtype)
+        if addition.columns is not None:
+            addition.columns.lay_out(file, extent.shape[0])
         return int(layer.id.get_offset())

@@ -20,15 +20,16 @@ from scinn_infer.wholefile import ZARR_MARKS, check_output, check_space, whole_f
 from scinn_infer.wholefolder import check_output_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     import numpy as np
     import numpy.typing as npt
 
-    from scinn_infer.cell_quality import CellQuality, QualityRecorder
+    from scinn_infer.cell_quality import CellQuality
     from scinn_infer.h5ad_cells import CellColumns
     from scinn_infer.inputs.matrix import ExpressionMatrix
+    from scinn_infer.outputs.addition import Addition
     from scinn_infer.outputs.extent import Extent
     from scinn_infer.outputs.unfinished import Unfinished
     from scinn_infer.run_identity import Identity
@@ -139,17 +140,13 @@ def write_result(
     output: Path,
     matrix: ExpressionMatrix,
     blocks: Iterable[npt.NDArray[np.floating[Any]]],
+    addition: Addition,
     *,
-    key: str,
-    extent: Extent,
-    provenance: Mapping[str, Any],
     unfinished: Unfinished | None,
-    columns: CellColumns | None = None,
-    recorder: QualityRecorder | None = None,
     overwrite: bool = False,
     keep: Sequence[Path] = (),
 ) -> None:
-    """Write what the input holds, ``layers[key]`` if there is to be one, and ``uns[key]``, by the output's name.
+    """Write what the input holds and what is added to it, by the output's name.
 
     It is a zarr store if the name ends in ``.zarr``, and an ``.h5ad`` file otherwise.
 
@@ -164,16 +161,10 @@ def write_result(
         The input (cells × genes).
     blocks
         The layer's rows in order, a block at a time (cells × genes).
-    key
-        Name of the layer and of its record in ``uns``; not taken.
-    extent
-        What is written of the result.
-    provenance
-        How the layer was made: the record in ``uns``.
+    addition
+        What is added.
     unfinished
         From :func:`begin_result`.
-    columns, recorder
-        Where the quality of the cells goes, and what is told it while the blocks are made; None leaves it out.
     overwrite
         Whether an existing output may be replaced.
     keep
@@ -185,36 +176,14 @@ def write_result(
         If the output cannot be written; nothing is there then that was not before.
     """
     if unfinished is not None:
-        write_zarr_with_layer(
-            unfinished, matrix, blocks, key=key, extent=extent, provenance=provenance, recorder=recorder
-        )
+        write_zarr_with_layer(unfinished, matrix, blocks, addition)
         return
+    extent = addition.extent
+    write = write_through_hdf5 if extent.sparse or not extent.matrix else write_with_layer
     with base_file(matrix, output, genes=extent.genes) as base:
-        needs = bytes_needed(base, extent.shape[0], extent.layer_bytes, columns)
+        needs = bytes_needed(base, extent.shape[0], extent.layer_bytes, addition.columns)
         with whole_file(output, overwrite=overwrite, keep=keep, needs=needs) as temporary:
-            if extent.sparse or not extent.matrix:
-                write_through_hdf5(
-                    temporary,
-                    base,
-                    blocks,
-                    key=key,
-                    extent=extent,
-                    provenance=provenance,
-                    columns=columns,
-                    recorder=recorder,
-                )
-                return
-            write_with_layer(
-                temporary,
-                base,
-                blocks,
-                key=key,
-                shape=extent.shape,
-                dtype=extent.dtype,
-                provenance=provenance,
-                columns=columns,
-                recorder=recorder,
-            )
+            write(temporary, base, blocks, addition)
 
 
 def result_bytes(output: Path, matrix: ExpressionMatrix, extent: Extent, columns: CellColumns | None) -> int:

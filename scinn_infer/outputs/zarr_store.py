@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from scinn_infer.cell_quality import QualityRecorder
     from scinn_infer.h5ad_cells import CellColumns
     from scinn_infer.inputs.matrix import ExpressionMatrix
+    from scinn_infer.outputs.addition import Addition
     from scinn_infer.outputs.extent import Extent
     from scinn_infer.outputs.unfinished import Unfinished
 
@@ -49,13 +49,9 @@ def write_zarr_with_layer(
     unfinished: Unfinished,
     matrix: ExpressionMatrix,
     blocks: Iterable[npt.NDArray[np.floating[Any]]],
-    *,
-    key: str,
-    extent: Extent,
-    provenance: Mapping[str, Any],
-    recorder: QualityRecorder | None = None,
+    addition: Addition,
 ) -> None:
-    """Write a store with everything that the input holds, ``layers[key]`` and ``uns[key]``.
+    """Write a store with everything that the input holds, and what is added to it.
 
     A zarr store is copied file by file, so that it stays as it is; anything else, and what has only some of its genes,
     becomes a store of zarr format 2.
@@ -68,18 +64,13 @@ def write_zarr_with_layer(
         The input (cells × genes).
     blocks
         The layer's rows in order, a block at a time (cells × genes), from the cell on that ``unfinished`` says.
-    key
-        Name of the layer and of its record in ``uns``; not taken.
-    extent
-        What is written.
-    provenance
-        How the layer was made: the record in ``uns``.
-    recorder
-        Is told the quality of the cells while the blocks are made; None leaves it out.
+    addition
+        What is added.
     """
     zarr = import_zarr("writing")
     path, before = unfinished.path, unfinished.before
-    consolidated = before["consolidated"] if before else _lay_out(path, matrix, key, extent, provenance)
+    key, extent, recorder = addition.key, addition.extent, addition.recorder
+    consolidated = before["consolidated"] if before else _lay_out(path, matrix, addition)
     root = zarr.open_group(path, mode="r+", use_consolidated=False)
     layer = open_layer(root["layers"], key, extent, path)
     if before:
@@ -126,11 +117,10 @@ def written_blocks(
         yield start, layer.rows(start, min(start + rows, unfinished.first))
 
 
-def _lay_out(path: Path, matrix: ExpressionMatrix, key: str, extent: Extent, provenance: Mapping[str, Any]) -> bool:
+def _lay_out(path: Path, matrix: ExpressionMatrix, addition: Addition) -> bool:
     """Make the store but for what is not known yet; return whether it has a list of all that is in it."""
-    from anndata.io import write_elem
-
     zarr = import_zarr("writing")
+    extent = addition.extent
     if recognise(matrix.path) is Format.ZARR and extent.genes is None:
         _copy_store(matrix.path, path)
         consolidated = _is_consolidated(zarr, path)
@@ -139,11 +129,8 @@ def _lay_out(path: Path, matrix: ExpressionMatrix, key: str, extent: Extent, pro
         consolidated = True  # as anndata does
         root = zarr.open_group(path, mode="w", zarr_format=NEW_FORMAT)
         fill(root, matrix, temporary_folder=path.parent, genes=extent.genes)
-    for group in ("layers", "uns"):
-        if group not in root:
-            write_elem(root, group, {})
-    write_elem(root["uns"], key, dict(provenance))
-    lay_out_layer(root["layers"], key, extent)
+    addition.write_record(root)
+    lay_out_layer(root["layers"], addition.key, extent)
     flush(path)
     return consolidated
 
