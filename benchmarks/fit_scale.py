@@ -8,20 +8,15 @@ The sizes that are measured replace those of the same size in the record; the pi
 from __future__ import annotations
 
 import argparse
-import os
-import resource
-import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
 import record
 from measure import in_own_process, use_cores
+from timed_fit import measured
 
 CELLS = (1000, 3000, 10_000, 30_000, 100_000)
 GENES = 10_000
-DEPTH = 4000.0
-"""Median counts per cell: with it, a tenth of the entries is not zero."""
 
 MOST_MINUTES, MOST_MB, MOST_RATIO = 45, 4000, 1.3
 
@@ -39,64 +34,13 @@ def main() -> None:
     use_cores(options.cores)
     runs: list[dict[str, Any]] = [] if options.quick else record.read(NAME).get("runs", [])
     for cells in sizes:
-        run = measured(cells, genes=genes, cores=options.cores)
+        run = measured(cells=cells, genes=genes, cores=options.cores)
         runs = sorted([*(old for old in runs if old["cells"] != cells), run], key=lambda run: run["cells"])
         print(record.table(("cells", "minutes", "ms per cell", "CPU ms per cell", "peak memory"), rows(runs)), "\n")
         print(verdict(runs))
         if not options.quick:
             record.write(NAME, {"cores_used": options.cores, "genes": genes, "runs": runs})
             in_own_process(draw, runs, PICTURE)
-
-
-def measured(cells: int, *, genes: int, cores: int) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory() as folder:
-        reference = Path(folder) / "reference.h5ad"
-        in_own_process(simulate, reference, cells=cells, genes=genes)  # so that its memory is not counted
-        fitted = in_own_process(fit, reference, threads=cores)
-    return {"cells": cells, **fitted.result, "total_seconds": round(fitted.seconds, 2), "peak_mb": fitted.peak_mb}
-
-
-def simulate(path: Path, *, cells: int, genes: int) -> None:
-    from scinn_train.simulate import SimulationConfig, write_simulated
-
-    write_simulated(path, SimulationConfig(cells_per_batch=(cells,), genes=genes, depth=DEPTH))
-
-
-def fit(path: Path, *, threads: int) -> dict[str, Any]:
-    """Do what ``scinn-train fit`` does, with a clock at every stage."""
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command line does
-    started = time.perf_counter()
-    import scinn_train
-    from scinn_train.fitting import fit_reference
-    from scinn_train.reading import open_reference
-    from scinn_train.reference import prepare
-
-    config = scinn_train.Config(threads=threads, device="cpu")
-    imported = time.perf_counter()
-    with open_reference(path) as given:
-        reference = prepare(given.X, given.genes, config=config, source=given.source)
-    read = time.perf_counter()
-    nonzero = reference.genes_per_cell.sum() / (reference.cells_before * reference.genes_before)
-    with reference:
-        result = fit_reference(reference, config=config)
-    fitted = time.perf_counter()
-    result.export(path.with_name("model.onnx"))
-    exported = time.perf_counter()
-    seconds = {
-        "imports": imported - started,
-        "reading and checks": read - imported,
-        **result.seconds,
-        "export and proof": exported - fitted,
-    }
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    return {
-        "model_genes": len(result.genes),
-        "nonzero_share": round(float(nonzero), 4),
-        "clusters": result.info.clusters,
-        "epochs": len(result.history),
-        "seconds": {stage: round(value, 2) for stage, value in seconds.items()},
-        "cpu_seconds": round(used.ru_utime + used.ru_stime, 2),
-    }
 
 
 def rows(runs: list[dict[str, Any]]) -> list[tuple[str, ...]]:

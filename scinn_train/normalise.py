@@ -58,6 +58,11 @@ def column_sums(X: sparse.csr_array) -> npt.NDArray[np.float64]:
     return np.asarray(X.sum(axis=0, dtype=np.float64)).ravel()
 
 
+def cells_with(X: sparse.csr_array) -> npt.NDArray[np.int64]:
+    """Return how many of some cells, which have no stored zeros, show each gene, shape (genes,)."""
+    return np.bincount(X.indices, minlength=X.shape[1])
+
+
 def log1p(X: sparse.csr_array) -> sparse.csr_array:
     """Return ln(1 + x) of every entry (cells × genes)."""
     return replace_data(X, np.log1p(X.data))

@@ -16,7 +16,7 @@ from scinn_infer.genes import gene_names, look_like_barcodes
 from scinn_infer.progress import busy, track
 from scinn_train.cell_store import MEMORY_GB, CellStore
 from scinn_train.expression import CHUNK_ENTRIES, Expression
-from scinn_train.normalise import column_sums, depth, scale_rows
+from scinn_train.normalise import cells_with, column_sums, depth, scale_rows
 from scinn_train.provenance import stored_sha256
 from scinn_train.reading import in_blocks
 
@@ -121,6 +121,7 @@ def prepare(
         _check_type(given.dtype, source)
         _check_shape(given.shape, names, gene_ids, source)
         store = CellStore(given.shape, memory_gb=memory_gb, expected=given.stored)
+        seen_in = np.zeros(given.shape[1], dtype=np.int64)
         try:
             checked = _checked(given, names, cell_names=cell_names, source=source)
             for rows in track(
@@ -131,8 +132,11 @@ def prepare(
                 enabled=progress,
             ):
                 store.append(rows)
+                seen_in += cells_with(rows)
             with busy("checking the reference", enabled=progress):
-                return _choose(store, names, gene_ids, config=config, source=source, unit_checked=unit_checked)
+                return _choose(
+                    store, names, gene_ids, seen_in=seen_in, config=config, source=source, unit_checked=unit_checked
+                )
         except BaseException:
             store.close()
             raise
@@ -158,15 +162,16 @@ def _choose(
     names: list[str],
     gene_ids: Sequence[str] | None,
     *,
+    seen_in: npt.NDArray[np.int64],
     config: Config,
     source: str,
     unit_checked: bool,
 ) -> Reference:
-    """Choose the model's genes, and the cells with any expression in these."""
+    """Choose the model's genes, of which it is known how many cells show them, and the cells that express any."""
     everything = Expression.stored(store)
     if not unit_checked:
         check_unit(_spaced_values(everything), unit=config.unit, source=source)
-    columns = np.flatnonzero(_seen_in(everything) >= config.min_cells)
+    columns = np.flatnonzero(seen_in >= config.min_cells)
     X = everything.with_genes(columns)
     genes_per_cell, depths, gene_sum = _count(X)
     cells = np.flatnonzero(genes_per_cell > 0)
@@ -185,14 +190,6 @@ def _choose(
     )
     _check_enough(reference, config, source)
     return reference
-
-
-def _seen_in(X: Expression) -> npt.NDArray[np.int64]:
-    """Return the number of cells in which each gene is seen (genes,)."""
-    seen_in = np.zeros(X.genes, dtype=np.int64)
-    for rows in X.chunks():
-        seen_in += np.bincount(rows.indices, minlength=X.genes)
-    return seen_in
 
 
 def _count(X: Expression) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scinn_train.capture import molecule_value
-from scinn_train.normalise import column_sums, log1p
+from scinn_train.normalise import cells_with, column_sums, log1p
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -49,7 +49,7 @@ class NetworkScale:
         for rows in normalised.chunks():
             log = log1p(rows)
             sums += np.stack([column_sums(rows), column_sums(log), column_sums(log.power(2))])
-            seen += np.bincount(rows.indices[rows.data != 0], minlength=normalised.genes)
+            seen += cells_with(rows)
         mean, log_mean, log_square = sums / normalised.shape[0]
         deviation = np.sqrt(np.maximum(log_square - log_mean**2, _SMALLEST_DEVIATION**2))
         return cls(
