@@ -15,6 +15,7 @@ import apply_memory
 import apply_speed
 import apply_versus
 import fit_cost
+import fit_scale
 import import_time
 import record
 
@@ -102,6 +103,8 @@ def page(lines: list[Line], *, pictured: bool) -> str:
     parts = [BEGINNING, record.table(("", "target", "measured", "reached", "command"), rows)]
     if pictured:
         parts.append("\n![Cells per second, by method](images/cost-apply.png)")
+    if fit_scale.PICTURE.exists():
+        parts.append("\n![Time for each cell and peak memory of a fit, by number of cells](images/fit-scale.png)")
     parts.append(MEANING)
     limits: dict[str, list[str]] = {}
     for line in lines:
@@ -233,12 +236,23 @@ def fit() -> Iterator[Line]:
 
 def scale() -> Iterator[Line]:
     found = record.read("fit_scale")
-    for run in found.get("runs", []):
+    runs = {run["cells"]: run for run in found.get("runs", [])}
+    most = max(fit_scale.CELLS)
+    for cells, run in runs.items():
+        minutes, peak, judged = run["total_seconds"] / 60, run["peak_mb"], cells == most
         yield Line(
-            f"`fit`, {run['cells']:,} cells × {found['genes']:,} genes",
-            "–",
-            f"{run['total_seconds']:,.0f} s, {run['peak_mb']:,.0f} MB",
-            None,
+            f"`fit`, {cells:,} cells × {found['genes']:,} genes",
+            f"≤ {fit_scale.MOST_MINUTES} minutes, ≤ {fit_scale.MOST_MB:,} MB" if judged else "–",
+            f"{minutes:,.1f} minutes, {peak:,.0f} MB",
+            minutes <= fit_scale.MOST_MINUTES and peak <= fit_scale.MOST_MB if judged else None,
+            "fit_scale.py",
+        )
+    if (growth := fit_scale.growth(list(runs.values()))) is not None:
+        yield Line(
+            f"its time for each cell, of {most:,} cells against {fit_scale.COMPARED_WITH:,}",
+            f"≤ {fit_scale.MOST_RATIO} ×",
+            f"{growth:.2f} ×",
+            growth <= fit_scale.MOST_RATIO,
             "fit_scale.py",
         )
 

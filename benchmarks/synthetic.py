@@ -19,7 +19,7 @@ CAPTURED = 0.15
 """The capture efficiency that models of counts state, and of which the formulas are computed for each entry."""
 
 MEAN_SHAPE, MEAN_COUNT = 0.45, 0.3
-"""Gene means are gamma distributed; nine of ten entries become zero, as in UMI data."""
+"""Gene means are gamma distributed; four of five entries become zero, as in UMI data of the genes that a model has."""
 
 DISTINCT_CELLS = 500
 """Cells repeat after this many: it saves most of the time that making a large file takes."""

@@ -184,7 +184,8 @@ def fit_reference(
         _check_map(cell_map, reference)
     threads = config.threads or available_threads()
     decides = replace(config, tissue="", species="", licence="")
-    begun_with = (reference.sha256, cell_map is None, decides, threads, __version__, torch.__version__)
+    mapped, device = None if cell_map is None else cell_map.digest(), _device(config.device).type
+    begun_with = (reference.sha256, mapped, decides, device, threads, __version__, torch.__version__)
     kept = open_checkpoint(checkpoint, of=begun_with, resume=resume)
     return _fit(reference, cell_map, config=config, threads=threads, checkpoint=kept, progress=progress)
 

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from scinn_infer.errors import ScinnError
 from scinn_infer.progress import track
 from scinn_train import minibatch
 from scinn_train.expression import Expression
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     Array = npt.NDArray[np.float32]
 
 _NOISE = 0.25  # standard deviation of the latent noise, in units of sqrt(variance)
+_LEAST_VARIANCE = 1e-30
 _DENSE_ROWS = 512  # cells made dense at a time when encoding
 
 
@@ -50,7 +52,8 @@ class StackedBayesianAutoencoder(nn.Module):
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, list[torch.Tensor]]:
         """Return mean and variance (cells × latents) and the two reconstructions (cells × genes)."""
         hidden = self.encoder(x)
-        mean, variance = self.mean(hidden), torch.softmax(self.variance(hidden), dim=1)
+        # Of a latent that takes no part a softmax may round to zero, whose logarithm and root have no gradient.
+        mean, variance = self.mean(hidden), torch.softmax(self.variance(hidden), dim=1).clamp_min(_LEAST_VARIANCE)
         reconstructions = []
         for decoder in self.decoders:
             noise = torch.randn(mean.shape[1]).to(mean.device)  # one vector, shared by the batch
@@ -145,6 +148,9 @@ def _encode(X: Expression, networks: list[StackedBayesianAutoencoder], device: t
         cells = minibatch.dense(X, rows, device)
         for network, latent in zip(networks, latents, strict=True):
             latent[rows] = network.latent(cells).cpu().numpy()
+    if not all(np.isfinite(latent).all() for latent in latents):
+        msg = "the training of module 1 diverged: a latent is no longer a number. Check the unit and the values."
+        raise ScinnError(msg)
     return latents
 
 

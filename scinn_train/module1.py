@@ -5,6 +5,7 @@ log expression → gene filter → latent ensemble → clusters of each latent �
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -51,6 +52,11 @@ class CellMap:
     latent: Array
     similarity: Similarity
     sha256: str = ""
+
+    def digest(self) -> str:
+        """Return what tells this map from any other: a SHA-256 of all that module 2 takes from it."""
+        parts = (self.clusters, self.latent, self.similarity.directions)
+        return hashlib.sha256(b"".join(np.ascontiguousarray(part).tobytes() for part in parts)).hexdigest()
 
 
 def map_cells(

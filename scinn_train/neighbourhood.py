@@ -36,6 +36,5 @@ def averaging(neighbours: Neighbours, *, cells: int) -> sparse.csr_array:
     """Return the matrix that takes cells to the mean over each row's neighbours (rows × cells, sparse)."""
     rows, count = neighbours.shape
     weights = np.full(neighbours.size, 1 / count, dtype=np.float32)
-    return sparse.csr_array(
-        (weights, neighbours.ravel(), np.arange(0, neighbours.size + 1, count)), shape=(rows, cells)
-    )
+    starts = np.arange(0, neighbours.size + 1, count, dtype=np.int32)  # narrow: a product takes the wider of two
+    return sparse.csr_array((weights, neighbours.ravel().astype(np.int32), starts), shape=(rows, cells))

@@ -75,7 +75,9 @@ def recover(
     observed: list[torch.Tensor] = []
     expected: list[torch.Tensor] = []
     baseline: list[torch.Tensor] = []
-    cells = networks.held_out[:_MOST_CELLS]
+    cells = networks.held_out
+    if len(cells) > _MOST_CELLS:  # from all over the data, which may be in the order of donors or types
+        cells = np.sort(random.permutation(cells)[:_MOST_CELLS])
     for rows in minibatch.in_order(len(cells), config.batch_size):
         expression = minibatch.dense(normalised, cells[rows], device)
         hidden = torch.from_numpy(random.random(expression.shape) < _HIDDEN).to(device)

@@ -14,6 +14,7 @@ from scinn_infer.checks import check_chunk, check_exact, check_unit
 from scinn_infer.errors import ScinnError
 from scinn_infer.genes import gene_names, look_like_barcodes
 from scinn_infer.progress import busy, track
+from scinn_train import clustering
 from scinn_train.cell_store import MEMORY_GB, CellStore
 from scinn_train.expression import CHUNK_ENTRIES, Expression
 from scinn_train.normalise import cells_with, column_sums, depth, scale_rows
@@ -266,8 +267,13 @@ def _check_enough(reference: Reference, config: Config, source: str) -> None:
             "there is nothing to learn from. Lower min_cells, or check the matrix."
         )
         raise ScinnError(msg)
-    if config.clusters is not None and cells < 3 * config.clusters:
-        msg = f"{source} has {cells} cells, too few for {config.clusters} clusters: give 3 cells for each or more."
+    clustered = min(cells, clustering.CLUSTERED_AT_ONCE)
+    if config.clusters is not None and clustered < 3 * config.clusters:
+        sample = "" if clustered == cells else f", of which {clustered} are clustered and the others join them"
+        msg = (
+            f"{source} has {cells} cells{sample}: too few for {config.clusters} clusters. Ask for "
+            f"{clustered // 3} or fewer: each takes 3 cells."
+        )
         raise ScinnError(msg)
     if _alike(reference.X):
         msg = f"{source}: all {cells} cells are alike, so there is nothing to learn from."

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 _CHECKPOINT = "imputation network"
 _WARM_UP = 0.05  # share of the steps in which the learning rate rises
 _LARGEST_GRADIENT = 1.0
-_KEPT_CELLS = 5000  # up to this number of cells all neighbourhoods are averaged once and kept, sparse
+_KEPT_ENTRIES = 60_000_000  # up to so many (cells × genes) all neighbourhoods are averaged once: half a GB, if dense
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class TrainingSet:
         self.capture = capture
         index_seed = derive(seed, "neighbours") % 2**31
         self.neighbours = cell_map.similarity.neighbours(neighbours, among=kept, seed=index_seed)
-        few = normalised.shape[0] <= _KEPT_CELLS
+        few = normalised.shape[0] * normalised.shape[1] <= _KEPT_ENTRIES
         self.neighbourhoods = Expression.held(mean_expression(normalised, self.neighbours)) if few else None
         self.one_hot = torch.eye(int(cell_map.clusters.max()) + 1)
         self.device = device

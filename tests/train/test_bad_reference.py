@@ -81,6 +81,13 @@ def test_fewer_cells_than_clusters(reference, quick):
         scinn_train.fit(X[:40], genes, config=replace(quick, clusters=30))
 
 
+def test_more_clusters_than_the_sample_has_cells_for(reference, quick, monkeypatch):
+    X, genes, _ = reference
+    monkeypatch.setattr("scinn_train.clustering.CLUSTERED_AT_ONCE", 80)
+    with pytest.raises(ScinnError, match=r"200 cells, of which 80 are clustered .* too few for 30 .* 26 or fewer"):
+        scinn_train.fit(X, genes, config=replace(quick, clusters=30))
+
+
 def test_all_cells_alike(reference, quick):
     X, genes, _ = reference
     with pytest.raises(ScinnError, match="alike"):

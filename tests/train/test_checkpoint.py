@@ -1,11 +1,13 @@
 """A fit that was stopped goes on from its checkpoint, and makes the same file as one that never was."""
 
 import os
+import resource
 import signal
 import subprocess
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 
 import anndata
 import pytest
@@ -99,6 +101,35 @@ def test_a_checkpoint_of_another_fit_is_refused(reference, quick, tmp_path, monk
     (folder / "gene-filter.pt").write_bytes(b"torn")
     with pytest.raises(ScinnError, match=r"gene-filter.pt cannot be read"):
         scinn_train.fit(X, genes, config=quick, checkpoint=folder, resume=True)
+
+
+def test_a_checkpoint_of_another_cell_map_or_device_is_refused(reference, fitted, quick, tmp_path, monkeypatch):
+    X, genes, _ = reference
+    fit = partial(scinn_train.fit, X, genes, config=quick, checkpoint=tmp_path / "kept")
+    with monkeypatch.context() as patch:
+        writes(patch, most=1)
+        with pytest.raises(KilledError):
+            fit(cell_map=fitted.cell_map)
+    merged = replace(fitted.cell_map, clusters=fitted.cell_map.clusters // 2)
+    for other in (merged, None):
+        with pytest.raises(ScinnError, match="another fit"):
+            fit(cell_map=other, resume=True)
+    with monkeypatch.context() as patch:
+        patch.setattr("scinn_train.fitting._device", lambda _: torch.device("meta"))
+        with pytest.raises(ScinnError, match="another fit"):
+            fit(cell_map=fitted.cell_map, resume=True)
+    assert len(fit(cell_map=fitted.cell_map, resume=True).history) > 1
+
+
+def test_a_full_disk_under_the_checkpoint_is_one_sentence(reference, quick, tmp_path):
+    X, genes, _ = reference
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, limits[1]))
+    try:
+        with pytest.raises(ScinnError, match=r"gene-filter\.pt could not be written: File too large"):
+            scinn_train.fit(X, genes, config=quick, checkpoint=tmp_path / "kept")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 def test_an_empty_folder_is_no_obstacle_and_neither_are_other_words_for_the_tissue(

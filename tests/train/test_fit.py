@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import anndata
 import numpy as np
@@ -11,7 +12,7 @@ from sklearn.metrics import adjusted_rand_score
 import scinn_infer
 import scinn_train
 from scinn_infer.errors import ScinnWarning
-from scinn_train import Config, Module2Config, ScinnError
+from scinn_train import Config, Module2Config, ScinnError, minibatch
 from scinn_train.reference import prepare
 
 
@@ -128,6 +129,26 @@ def test_the_callers_matrix_is_not_touched(dtype, form, reference, quick):
 def test_numpys_integers_can_configure(quick):
     config = replace(quick, seed=np.int64(3), clusters=np.int32(4))
     assert (type(config.seed), type(config.clusters)) == (int, int)
+
+
+def test_quality_is_measured_on_cells_from_all_over_the_data(reference, quick, fitted, monkeypatch):
+    X, genes, _ = reference
+    dense, looked_at = minibatch.dense, []
+
+    def watched(X, rows, device):
+        looked_at.append(rows.tolist())
+        return dense(X, rows, device)
+
+    apart = SimpleNamespace(dense=watched, in_order=minibatch.in_order)
+    monkeypatch.setattr("scinn_train.quality.minibatch", apart)  # the training has one of its own
+    scinn_train.fit(X, genes, config=quick, cell_map=fitted.cell_map)
+    (everyone,) = looked_at[:1]
+    looked_at.clear()
+    monkeypatch.setattr("scinn_train.quality._MOST_CELLS", 10)
+    result = scinn_train.fit(X, genes, config=quick, cell_map=fitted.cell_map)
+    assert result.info.quality["held_out_cells"] == len(looked_at[0]) == 10
+    assert set(looked_at[0]) < set(everyone)
+    assert looked_at[0] != everyone[:10]
 
 
 def test_noise_has_no_quality(quick):

@@ -149,7 +149,7 @@ def test_a_view_of_cells_and_genes_is_what_indexing_gives():
 def test_no_more_than_a_minibatch_is_made_dense(reference, brief, tmp_path, monkeypatch):
     """Many cells, read from disk: the largest dense block of all cells' genes is that of an encoded chunk."""
     write_simulated(tmp_path / "many.h5ad", SimulationConfig(cells_per_batch=(2500,), genes=120, depth=300))
-    monkeypatch.setattr("scinn_train.training._KEPT_CELLS", 100)
+    monkeypatch.setattr("scinn_train.training._KEPT_ENTRIES", 1000)
     monkeypatch.setattr("scinn_train.components._MOST_CELLS", 200)
     monkeypatch.setattr("scinn_train.clustering.CLUSTERED_AT_ONCE", 200)
     dense = []

@@ -2,14 +2,17 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 from sklearn.metrics import adjusted_rand_score
 
+from scinn_infer import ScinnError
 from scinn_train import similarity as similarity_module
 from scinn_train.clustering import SpectralGraph, choose_clusters, leading_eigenvectors, neighbour_graph, vote
 from scinn_train.consensus import combine
+from scinn_train.latent import StackedBayesianAutoencoder, _loss
 from scinn_train.normalise import Normalisation, depth
 from scinn_train.similarity import Similarity, standardise
 
@@ -94,6 +97,26 @@ def test_large_data_is_clustered_through_a_sample(monkeypatch, reference, quick)
     monkeypatch.setattr("scinn_train.clustering.CLUSTERED_AT_ONCE", 80)
     result = scinn_train.fit(X, genes, config=quick)
     assert adjusted_rand_score(types, result.clusters) > 0.7
+
+
+def test_latents_that_are_no_numbers_are_refused_in_a_sentence(monkeypatch, reference, quick):
+    import scinn_train
+
+    X, genes, _ = reference
+    forward = StackedBayesianAutoencoder.latent
+    monkeypatch.setattr(StackedBayesianAutoencoder, "latent", lambda self, x: forward(self, x) * float("inf"))
+    with pytest.raises(ScinnError, match="module 1 diverged"):
+        scinn_train.fit(X, genes, config=quick)
+
+
+def test_a_latent_without_variance_leaves_loss_and_gradient_finite():
+    network = StackedBayesianAutoencoder(5, latents=2, hidden=4, normalise=False)
+    with torch.no_grad():
+        network.variance.bias[0] = 1000  # a softmax of the others rounds to zero
+    loss = _loss(network, torch.rand(6, 5), warm_up=False, weight=1.0)
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert all(torch.isfinite(parameter.grad).all() for parameter in network.parameters())
 
 
 def test_consensus_of_equal_clusterings_is_that_clustering_whatever_its_names():
