@@ -2,7 +2,8 @@
 
 What was measured before is kept and not measured again, so a run that was stopped is taken up where it was.
 
-python benchmarks/bench.py [--quick] [--only EXPERIMENT ...] [--datasets NAME ...] [--methods NAME ...] [--redo]
+python benchmarks/bench.py [--quick] [--only EXPERIMENT ...] [--datasets NAME ...] [--methods NAME ...]
+                                        [--redo] [--stale]
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ def main() -> None:
     )
     experiments = [importlib.import_module(f"quality.{name}") for name in EXPERIMENTS if name in arguments.only]
     work = [(experiment.run, task) for experiment in experiments for task in experiment.tasks(options)]
-    failed = tasks.perform(work, jobs=arguments.jobs, redo=arguments.redo or arguments.quick)
+    failed = tasks.perform(work, jobs=arguments.jobs, redo=arguments.redo or arguments.quick, stale=arguments.stale)
     report = importlib.import_module("quality.report")
     report.write_quick() if arguments.quick else report.write()
     if failed:
@@ -55,6 +56,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=5, help="number of seeds")
     parser.add_argument("--jobs", type=int, default=2, help="number of processes, each with one thread")
     parser.add_argument("--redo", action="store_true", help="measure again what was measured before")
+    parser.add_argument("--stale", action="store_true", help="measure again what other code was measured with")
     parser.add_argument("--quick", action="store_true", help="few cells and genes, one seed; all into .cache/quick")
     return parser.parse_args()
 

@@ -103,7 +103,7 @@ def page(lines: list[Line], *, pictured: bool) -> str:
     parts = [BEGINNING, record.table(("", "target", "measured", "reached", "command"), rows)]
     if pictured:
         parts.append("\n![Cells per second, by method](images/cost-apply.png)")
-    if fit_scale.PICTURE.exists():
+    if record.read(fit_scale.NAME) and fit_scale.PICTURE.exists():
         parts.append("\n![Time for each cell and peak memory of a fit, by number of cells](images/fit-scale.png)")
     parts.append(MEANING)
     limits: dict[str, list[str]] = {}

@@ -43,7 +43,10 @@ SMALL_GAIN = 0.01
 """Of a gain that is smaller no share is told."""
 LOWER_IS_BETTER = ("rmse", *MOLECULAR_SCORES)
 
-_FIELDS = ("experiment", "dataset", "method", "variant", "split", "seed", "policy")
+FEWEST_SEEDS = 3
+"""Of a variant of the ablations, to tell a change from chance."""
+
+_FIELDS = ("experiment", "dataset", "method", "variant", "split", "seed", "policy", "code")
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ class Findings:
     ----------
     values
         One row for each score of each record: experiment, dataset, method, variant, split, seed, policy, score, value.
-        Grouped rows come in the order of the tables.
+        And ``code``, a digest of the code that was measured. Grouped rows come in the order of the tables.
     failures
         Records of what could not be measured: the same fields, and the error.
     """
@@ -194,7 +197,7 @@ def ablation_changes(found: Findings, policy: str) -> tuple[pd.DataFrame, pd.Ser
     -------
         The median over the seeds of the difference to the default with the same seed (variants × datasets and scores);
         and the range of the default over all seeds that it was measured with, in other experiments too (datasets and
-        scores).
+        scores), which is infinite where there are too few for a range to tell anything.
     """
     values = found.of("ablations", ABLATION_SCORES, policy=policy)
     values = values[~values.dataset.isin(TWO_DEPTHS)]
@@ -205,9 +208,12 @@ def ablation_changes(found: Findings, policy: str) -> tuple[pd.DataFrame, pd.Ser
     table.columns = pd.MultiIndex.from_tuples(list(table.columns))
     default = table.loc[""]
     before = default.reindex(table.index.get_level_values("seed")).to_numpy()
-    changes = (table - before).drop("", level="variant").groupby(level="variant").median()
+    differences = (table - before).drop("", level="variant").groupby(level="variant")
+    changes = differences.median()
     changes = changes.reindex(_in_order(changes.index, VARIANTS)).dropna(how="all")
-    return changes, _range_of_default(found, policy).reindex(changes.columns)
+    enough = differences.count().max() >= FEWEST_SEEDS
+    ranges = _range_of_default(found, policy).reindex(changes.columns)
+    return changes, ranges.where(enough.reindex(changes.columns), float("inf"))
 
 
 def _range_of_default(found: Findings, policy: str) -> pd.Series:

@@ -114,12 +114,14 @@ def neighbourhood_mean(cells: Dataset, *, seed: int) -> Array:
     return values
 
 
-def counting(train: Dataset) -> tuple[Normalisation, Capture]:
-    """Return the normalisation of some cells, and how they were counted, as a fit finds them."""
-    normalisation = Normalisation.from_depths(depth(train.X), unit=train.unit)
-    normalised = normalisation.normalise(train.X[:, np.flatnonzero(train.X.sum(axis=0))])
-    scale = NetworkScale.from_cells(Expression.held(normalised))
-    return normalisation, find_capture(scale.molecule, config(train, seed=0))
+def counting(train: Dataset, cells: Dataset) -> tuple[Array, Capture]:
+    """Return the size factors of some cells (cells,) and how they were counted, as a fit on others finds them."""
+    chosen = config(train, seed=0)
+    reference = prepare(train.X, train.genes, config=chosen, source=train.name)
+    normalisation = Normalisation.from_depths(reference.depth, unit=train.unit)
+    scale = NetworkScale.from_cells(reference.X.map(normalisation.normalise))
+    in_model = np.isin(cells.genes, reference.genes)
+    return normalisation.size_factors(depth(cells.X[:, in_model])), find_capture(scale.molecule, chosen)
 
 
 def digest(dataset: Dataset, *what: object) -> str:

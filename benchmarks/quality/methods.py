@@ -84,7 +84,8 @@ class Method:
     def code(self) -> bytes:
         """The code that makes its result, and the principal components of it."""
         function = inspect.unwrap(getattr(self.run, "func", self.run))
-        return Path(inspect.getfile(function)).read_bytes() + Path(__file__).read_bytes() + fits.SOURCES
+        written = (inspect.getfile(function), __file__, fits.__file__)
+        return b"".join(Path(path).read_bytes() for path in written) + fits.SOURCES
 
 
 def filled(X: Matrix, values: Array) -> Array:
@@ -121,8 +122,8 @@ def captured(method: Run) -> Run:
 
     @wraps(getattr(method, "func", method))
     def run(train: Dataset, cells: Dataset, *, seed: int) -> Imputed:
-        normalisation, counted = fits.counting(train)
-        size = torch.from_numpy(normalisation.size_factors(depth(cells.X)))[:, None]
+        size_factors, counted = fits.counting(train, cells)
+        size = torch.from_numpy(size_factors)[:, None]
         rate = torch.from_numpy(np.maximum(method(train, cells, seed=seed).everywhere, 0)) / size
         observed = torch.from_numpy(cells.X.toarray())
         return Imputed(

@@ -95,9 +95,19 @@ def protocol(found: Findings) -> list[str]:
         differ ({found.seeds()} of scINN). A seed is that of the training, of k-means or UMAP, and of every random
         split. Methods that draw nothing differ by k-means alone, and are run once where there is none. In bold: the
         best of a column, what was measured elsewhere (†) left out.""",
+        _code(found),
         f"""**Machine.** This report was written on {machine["processor"]}, {machine["cores"]} cores,
         {machine["system"]}, Python {machine["python"]}, with {packages}.""",
     ]
+
+
+def _code(found: Findings) -> str:
+    """Return of how many states of the code the records of scINN are."""
+    codes = found.values[found.values.method.isin(findings.OURS)].code
+    told = ", and some were made before that was recorded" if (codes == "").any() else ""
+    return f"""**Code.** A record holds a digest of the code of both packages, so that a change of any line counts.
+        Those of scINN on this page are of {codes[codes != ""].nunique()} states{told}. What a change may move is
+        measured again (`--stale`); where it was not yet, the [research log](research-log.md) says so."""
 
 
 def in_short(found: Findings, images: Path) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from quality import false_signal as tests
-from quality import findings, molecular_cv, tables, targets
+from quality import findings, molecular_cv, scvi, tables, targets
 from quality.charts import LEAST_SHOWN
 from quality.findings import CLUSTER_SCORES, CONTROLS, MOLECULAR_SCORES, POLICIES, SCORES, is_elsewhere
 from quality.landscapes import DRAWN_SEED
@@ -84,6 +84,7 @@ def recovery(found: Findings) -> list[str]:
         "![Gene-wise and cell-wise correlation with the truth](images/bench-recovery.png)",
         *_by_policy(found, tables.recovery),
         _elsewhere(found, "recovery"),
+        _shortened(found, "recovery"),
     ]
 
 
@@ -99,6 +100,7 @@ def cross_validation(found: Findings) -> list[str]:
         negative log-likelihood of the molecules, the prediction being the rate. Less is better in all. Difference to
         the gene mean, which knows nothing of the cells, mean over the datasets:""",
         tables.to_gene_mean(found),
+        _shortened(found, "molecular_cv"),
         "**Why the two errors disagree.** " + _shrinking() + " " + _rankings(found),
         *(
             part
@@ -253,7 +255,8 @@ def parts(found: Findings) -> list[str]:
         f"""The default with one change, or trained on less; {found.seeds("ablations")}. Median over the seeds of the
         difference to the default with the same seed. The first line is the range of the default itself over all
         seeds that it was measured with, here and above; what exceeds it is in bold, and a full mark in the figure,
-        which shows `keep`. Recovery for the down-sampled datasets, ARI for the others.""",
+        which shows `keep`; with fewer than {findings.FEWEST_SEEDS} seeds of the changes nothing is. Recovery for the
+        down-sampled datasets, ARI for the others.""",
         "![Difference to the default of each change](images/bench-ablations.png)",
         *_by_policy(found, tables.ablations),
         *_depths(found),
@@ -301,6 +304,16 @@ def _controls(found: Findings) -> str:
     return f"""{" and ".join(measured)}: a control. What MAGIC expects is given the level and the weights that scINN
         gives to what its network expects, which tells what of a difference is due to the expectation, and what to a
         treatment that any method could have. It is not counted among the other methods in the targets."""
+
+
+def _shortened(found: Findings, experiment: str) -> str:
+    """Return how long scVI was trained, if it was."""
+    if found.of(experiment, method="scVI").empty:
+        return ""
+    entries = scvi.ENTRIES / scvi.DEFAULT_EPOCHS
+    return f"""scVI has its {scvi.DEFAULT_EPOCHS} epochs only for up to {entries:,.0f} entries (cells × genes), and in
+        proportion fewer for more: as many as one thread trains in about two minutes. On the larger datasets it may not
+        have converged, and may be better than it is here if it is trained for longer."""
 
 
 def _elsewhere(found: Findings, experiment: str) -> str:

@@ -241,7 +241,8 @@ def ablations(found: Findings, policy: str) -> str:
         return ""
     shown = changes.map(lambda change: number(change, signed=True))
     shown = shown.mask(changes.abs().gt(ranges, axis="columns"), "**" + shown + "**")
-    lines = [["range of the default over the seeds", *map(number, ranges)]]
+    known = ranges.replace(float("inf"), float("nan"))
+    lines = [["range of the default over the seeds", *map(number, known)]]
     lines += [[str(variant), *row] for variant, row in zip(shown.index, shown.itertuples(index=False), strict=True)]
     names = [f"{dataset_name(dataset)} {SHORT.get(score, score)}" for dataset, score in shown.columns]
     return record.table(("variant", *names), lines)

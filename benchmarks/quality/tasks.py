@@ -146,7 +146,7 @@ def save(path: Path, arrays: Mapping[str, npt.ArrayLike]) -> None:
         np.savez(file, **arrays)
 
 
-def perform(work: Sequence[tuple[Run, Task]], *, jobs: int, redo: bool = False) -> int:
+def perform(work: Sequence[tuple[Run, Task]], *, jobs: int, redo: bool = False, stale: bool = False) -> int:
     """Do the tasks that have no records yet, each in one thread of a worker process, and return how many failed.
 
     The records of a task replace those that it had before, as soon as it is done: what was killed is taken up again. A
@@ -160,11 +160,17 @@ def perform(work: Sequence[tuple[Run, Task]], *, jobs: int, redo: bool = False) 
         Number of worker processes.
     redo
         Whether to do again what has records.
+    stale
+        Whether to do again what has records of other code.
     """
     os.environ.update(dict.fromkeys(_ONE_THREAD, "1"))  # before the workers load what would read them
-    done = set() if redo else _done({task.path for _, task in work})
+    paths = {task.path for _, task in work}
+    done = set() if redo else _done(paths, code=_code() if stale else None)
     to_do = [(run, task) for run, task in work if _key(task.identity) not in done]
     print(f"{len(to_do)} of {len(work)} tasks to do", flush=True)
+    current = _done(paths, code=_code())
+    if old := sum(_key(task.identity) in done - current for _, task in work):
+        print(f"{old} of the others have records of other code; --stale does them again", flush=True)
     failed = 0
     context = multiprocessing.get_context("spawn")  # torch and onnxruntime do not survive a fork
     with ProcessPoolExecutor(jobs, mp_context=context, initializer=_end_with_parent) as workers:
@@ -226,8 +232,10 @@ def _failed(records: list[Record]) -> bool:
     return "error" in records[0] and not records[0].get("unavailable", False)
 
 
-def _done(paths: Iterable[Path]) -> set[tuple[Any, ...]]:
-    return {_key(entry) for path in paths for entry in read(path) if "error" not in entry}
+def _done(paths: Iterable[Path], *, code: str | None = None) -> set[tuple[Any, ...]]:
+    """Return the keys of what has records, of any code or of one."""
+    records = (entry for path in paths for entry in read(path))
+    return {_key(entry) for entry in records if "error" not in entry and code in (None, entry.get("code"))}
 
 
 def _key(entry: Record) -> tuple[Any, ...]:

@@ -45,7 +45,13 @@ RECORDS = {
         },
     },
     "apply_resume": {"runs": 20, "kills": 23, "identical": 19, "harmed": 0},
-    "fit_scale": {"genes": 2000, "runs": [{"cells": 5000, "total_seconds": 61.2, "peak_mb": 900.4}]},
+    "fit_scale": {
+        "genes": 2000,
+        "runs": [
+            {"cells": 10_000, "total_seconds": 120.0, "peak_mb": 900.4},
+            {"cells": 100_000, "total_seconds": 2400.0, "peak_mb": 4100.0},
+        ],
+    },
 }
 
 
@@ -82,7 +88,9 @@ def test_the_page_says_what_is_reached_and_what_is_not(lines, tmp_path):
     assert table["peak memory of it, against MAGIC"][1:3] == ["0.10 (300 MB and 3,000 MB)", "yes"]
     assert table["its growth; zarr"][1:3] == ["1.50 ×", "**no**"]
     assert table["`apply` to zarr, 20 runs with 23 kills in all, and `--resume`"][2] == "**no**"
-    assert table["`fit`, 5,000 cells × 2,000 genes"][1:3] == ["61 s, 900 MB", "–"]
+    assert table["`fit`, 10,000 cells × 2,000 genes"] == ["–", "2.0 minutes, 900 MB", "–", "`fit_scale.py`"]
+    assert table["`fit`, 100,000 cells × 2,000 genes"][1:3] == ["40.0 minutes, 4,100 MB", "**no**"]
+    assert table["its time for each cell, of 100,000 cells against 10,000"][1:3] == ["2.00 ×", "**no**"]
     assert any(line.startswith("- **its growth; zarr**: ") for line in page)
     assert (tmp_path / "bars.png").read_bytes().startswith(b"\x89PNG")
 

@@ -13,6 +13,8 @@ from quality import alra, fits, knn_smoothing, methods
 from quality.tasks import UnavailableError
 from scipy import sparse
 
+import scinn_train
+from scinn_train.config import Module1Config, Module2Config
 from scinn_train.transforms import log_depth
 from scinn_train.truth import fill_with_gene_mean
 
@@ -158,7 +160,24 @@ def test_the_code_of_a_method_is_that_of_the_function_behind_it():
     assert code["neighbourhood mean"].startswith(source(fits))
     for name in methods.METHODS:
         assert source(methods) in code[name], name
+        assert source(fits) in code[name], name
         assert fits.SOURCES in code[name], name  # the principal components are its work, too
+
+
+def test_the_control_counts_cells_as_a_fit_does(make, expected):
+    random = np.random.default_rng(3)
+    reads = random.poisson(random.poisson(expected) * 40.0)
+    reads[:, -1] = np.arange(90) < 2  # seen in two cells, so that no fit has it
+    data = make(reads)
+    brief = replace(
+        fits.config(data, seed=0),
+        module1=Module1Config(networks=1, snapshots=1, warmup_epochs=1, latent_epochs=1, filter_repeats=1),
+        module2=Module2Config(epochs=1, fewest_steps=1),
+    )
+    sizes, counted = fits.counting(data, data)
+    assert counted.molecule == scinn_train.fit(data.X, data.genes, config=brief).info.molecule_value > 4
+    depths = reads[:, :-1].sum(axis=1)
+    assert sizes == pytest.approx(depths / np.median(depths))
 
 
 def test_only_what_draws_no_numbers_is_run_once_for_all_seeds(planted):

@@ -91,6 +91,17 @@ def test_redo_does_it_again_and_replaces_what_was_there(experiment):
     assert scores(read(task().path)) == {("first", "keep"): 0.7, ("second", "keep"): 0.5, ("second", "denoise"): 0.5}
 
 
+def test_stale_does_again_what_is_of_other_code(experiment, capsys, monkeypatch):
+    work = [(experiment, task(name)) for name in ("first", "second")]
+    perform(work[:1], jobs=1)
+    monkeypatch.setattr("quality.tasks._code", lambda: "other")
+    perform(work, jobs=1)
+    assert "1 of 2 tasks to do\n1 of the others have records of other code" in capsys.readouterr().out
+    assert len(experiment.done) == 2
+    perform(work, jobs=1, stale=True)
+    assert [done.dataset for done in experiment.done] == ["first", "second", "first"]
+
+
 @pytest.mark.parametrize(
     "other",
     [
