@@ -22,7 +22,8 @@ LEAST_CAPTURE_EFFICIENCY = 0.02
 class Module1Config:
     """Module 1: gene filter, latent ensemble, clustering, consensus, similarity.
 
-    The defaults are scDHA's (Tran et al., Nat Commun 2021) except where an attribute says otherwise.
+    The defaults are scDHA's (Tran et al., Nat Commun 2021) except where an attribute says otherwise; what else differs
+    from it is listed in ``docs/method.md``.
 
     Attributes
     ----------
