@@ -214,7 +214,7 @@ def memory() -> Iterator[Line]:
 
 MEMORY_LIMITS = {
     "h5ad": "a number for each cell (where its row begins, its depth) is kept to the end.",
-    "zarr": "names of cells are read as a whole, and what is known of each cell is written at the end, in one piece.",
+    "zarr": "the depth of each cell is kept to the end, and of the input one chunk, which grows with it up to a limit.",
 }
 
 

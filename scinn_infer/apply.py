@@ -212,10 +212,9 @@ def apply_file(
             keep=inputs,
             needs=needs,
         ) as unfinished:
-            before = unfinished.before if unfinished else {}
             if say and resume:
                 say(_resumed_sentence(output, unfinished, cells=matrix.shape[0]))
-            recorder = begin_recorder(model, before) if quality else None
+            recorder = begin_recorder(model, unfinished) if quality else None
             values = result_rows(
                 model,
                 matrix,

@@ -149,6 +149,16 @@ class QualityRecorder:
         self.profile.add(seen.gene_sum, seen.depth, seen.quality.drift)
         self._waiting.append(seen.quality)
 
+    @property
+    def waiting(self) -> int:
+        """How many cells were recorded since the last call of what returns them."""
+        return sum(map(len, self._waiting))
+
+    def by_cell(self) -> dict[str, npt.NDArray[Any]]:
+        """Return what another run that goes on has to know of the cells since the last call, by name."""
+        quality = self.drain()
+        return {"depths": self.profile.new_depths(), **(quality.columns() if quality else {})}
+
     def drain(self) -> CellQuality | None:
         """Return the cells that were recorded since the last call, in order; None if there are none."""
         waiting, self._waiting = self._waiting, []

@@ -22,7 +22,7 @@ from scinn_infer.summary import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     import numpy.typing as npt
 
@@ -67,7 +67,8 @@ class BatchProfile:
         self.cells = 0
         self.unlike = 0
         self._gene_sum = np.zeros(genes)
-        self._depths: list[npt.NDArray[np.float32]] = []
+        self._depths: list[npt.NDArray[np.float32]] = []  # a small number for each cell: the one thing that grows
+        self._told = 0
 
     def add(
         self, gene_sum: npt.NDArray[np.float32], depth: npt.NDArray[np.float32], drift: npt.NDArray[np.float32] | None
@@ -83,16 +84,25 @@ class BatchProfile:
             self.unlike += int((drift > UNLIKE).sum())  # false where it is missing
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
-        """Return what was added up, by name, to be kept in a file."""
-        depths = np.concatenate([np.empty(0, np.float32), *self._depths])
-        return {"counts": np.array([self.cells, self.unlike]), "gene_sum": self._gene_sum, "depths": depths}
+        """Return what was added up of the whole, by name, to be kept in a file."""
+        return {"counts": np.array([self.cells, self.unlike]), "gene_sum": self._gene_sum}
+
+    def new_depths(self) -> npt.NDArray[np.float32]:
+        """Return the depths of the cells that were added since the last call, to be kept as well (cells,)."""
+        new = np.concatenate([np.empty(0, np.float32), *self._depths[self._told :]])
+        self._depths[self._told :] = [new]  # one array takes less than many
+        self._told = len(self._depths)
+        return new
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> BatchProfile:
-        """Return a profile that goes on where another was, of which these are the arrays."""
+    def from_arrays(
+        cls, arrays: Mapping[str, npt.NDArray[Any]], depths: Iterable[npt.NDArray[np.float32]]
+    ) -> BatchProfile:
+        """Return a profile that goes on where another was, of which these are the arrays and the depths."""
         profile = cls(arrays["gene_sum"].size)
         profile.cells, profile.unlike = (int(count) for count in arrays["counts"])
-        profile._gene_sum, profile._depths = arrays["gene_sum"], [arrays["depths"]]
+        profile._gene_sum, profile._depths = arrays["gene_sum"], [*depths]
+        profile._told = len(profile._depths)
         return profile
 
     @property

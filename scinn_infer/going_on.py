@@ -30,6 +30,15 @@ def rows_after(blocks: Iterable[Rows], count: int) -> Iterator[Rows]:
             yield block[over:] if over else block
 
 
+def rows_before(blocks: Iterable[Rows], count: int) -> Iterator[Rows]:
+    """Yield blocks of rows up to the first ``count`` rows."""
+    for block in blocks:
+        if count <= 0:
+            return
+        yield block[:count]
+        count -= block.shape[0]
+
+
 class EmptyCells:
     """Counts the cells without any expression in the model's genes, of which the streaming core tells of a whole only.
 

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING
 
 from scinn_infer.damage import naming_damage
 from scinn_infer.errors import ScinnError
 from scinn_infer.gene_table import GeneTable
 from scinn_infer.storage import StoredRows, open_storage
+from scinn_infer.stored_names import StoredNames
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Sequence
     from types import ModuleType
 
     import h5py
@@ -130,7 +131,7 @@ class H5adMatrix(StoredRows):
     @property
     def cell_names(self) -> Sequence[str]:
         """The same for messages: read only when one is looked at, since they may be many."""
-        return _CellNames(self)
+        return StoredNames(self.shape[0], lambda start, stop: self.cells[start:stop])
 
     @cached_property
     def _var(self) -> pd.DataFrame:
@@ -147,7 +148,7 @@ class H5adMatrix(StoredRows):
             return [name.decode() if isinstance(name, bytes) else str(name) for name in names]
 
     def _check_shape(self) -> None:
-        expected = _length(self._file["obs"]), _length(self._file["var"])
+        expected = index_length(self._file["obs"]), index_length(self._file["var"])
         shape = self._storage.shape
         if shape != expected:
             msg = (
@@ -158,21 +159,6 @@ class H5adMatrix(StoredRows):
         if 0 in shape:
             msg = f"{self.source} is empty: {shape[0]:,} cells × {shape[1]:,} genes."
             raise ScinnError(msg)
-
-
-class _CellNames(Sequence[str]):
-    def __init__(self, matrix: H5adMatrix) -> None:
-        self._matrix = matrix
-
-    def __len__(self) -> int:
-        return self._matrix.shape[0]
-
-    @overload
-    def __getitem__(self, position: int) -> str: ...
-    @overload
-    def __getitem__(self, position: slice) -> Sequence[str]: ...
-    def __getitem__(self, position: int | slice) -> str | Sequence[str]:
-        return self._matrix.cells[position]
 
 
 def import_io(doing: str) -> ModuleType:
@@ -269,7 +255,7 @@ def _index(table: h5py.Group) -> h5py.Group | h5py.Dataset:
     return table[table.attrs["_index"]]
 
 
-def _length(table: h5py.Group) -> int:
+def index_length(table: h5py.Group) -> int:
     """Return how many names an index has; one that holds missing values or categories is a group of arrays."""
     index = _index(table)
     for part in ("values", "codes"):

@@ -45,6 +45,19 @@ class CellColumns:
         self._written = 0
 
     @property
+    def places(self) -> Places:
+        """Where what the model can tell of a cell belongs in ``obs`` and ``obsm``."""
+        places = Places.under(self.key)
+        if self.info.cell_reference is None:
+            del places.obs["drift"]
+        return places
+
+    @property
+    def widths(self) -> dict[str, int]:
+        """How wide what belongs in ``obsm`` is, by name."""
+        return {"cluster_probability": self.info.clusters, "embedding": self.width}
+
+    @property
     def bytes_per_cell(self) -> int:
         """What a cell takes in the file, at most."""
         return BYTES_PER_NUMBER * (3 + self.info.clusters + self.width)
@@ -55,18 +68,15 @@ class CellColumns:
 
         if "obsm" not in file:
             write_elem(file, "obsm", {})
-        places, obs = Places.under(self.key), file["obs"]
-        if self.info.cell_reference is None:
-            del places.obs["drift"]
+        places, obs = self.places, file["obs"]
         self._offsets = {
             name: _categories(obs, place, cells, self.info.clusters)
             if name == "cluster"
             else _array(obs, place, (cells,), VALUE_DTYPE)
             for name, place in places.obs.items()
         }
-        widths = {"cluster_probability": self.info.clusters, "embedding": self.width}
         for name, place in places.obsm.items():
-            self._offsets[name] = _array(file["obsm"], place, (cells, widths[name]), VALUE_DTYPE)
+            self._offsets[name] = _array(file["obsm"], place, (cells, self.widths[name]), VALUE_DTYPE)
         order = [name.decode() if isinstance(name, bytes) else str(name) for name in obs.attrs.get("column-order", ())]
         obs.attrs["column-order"] = np.array([*order, *places.obs.values()], dtype=_text_dtype())
 

@@ -10,11 +10,11 @@ import numpy as np
 
 from scinn_infer.cell_quality import NO_CLUSTER, QualityRecorder
 from scinn_infer.drift import BatchProfile
-from scinn_infer.going_on import EmptyCells, rows_after
+from scinn_infer.going_on import EmptyCells, rows_after, rows_before
 from scinn_infer.outputs.zarr_store import written_blocks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator
 
     import numpy.typing as npt
 
@@ -51,8 +51,8 @@ def result_rows(
     rows = watch.see_before(chunks) if watch else chunks
     empty = None
     if unfinished and first:
-        known = unfinished.before.get("cluster", np.empty(0))[:seen_from]
-        empty = EmptyCells(batch, count=int(np.count_nonzero(known == NO_CLUSTER)))
+        known = rows_before(unfinished.reached.by_cell("cluster"), seen_from)
+        empty = EmptyCells(batch, count=sum(int(np.count_nonzero(part == NO_CLUSTER)) for part in known))
         rows = rows_after(empty.count(rows), first - seen_from)
         batch = replace(batch, first_cell=first)
     if extent.matrix:
@@ -71,12 +71,14 @@ def result_rows(
     return values if empty is None else empty.tell(values, cells=matrix.shape[0])
 
 
-def begin_recorder(model: Model, before: Mapping[str, npt.NDArray[Any]]) -> QualityRecorder:
+def begin_recorder(model: Model, unfinished: Unfinished | None) -> QualityRecorder:
     """Return what records the quality of the cells, where an earlier run has recorded some from there on."""
-    if not before:
+    if unfinished is None or not unfinished.before:
         return QualityRecorder(model.info)
-    recorded = before["cluster"].size - int(before["first"])
-    return QualityRecorder(model.info, profile=BatchProfile.from_arrays(before), recorded=recorded)
+    reached = unfinished.reached
+    recorded = sum(part.size for part in reached.by_cell("cluster")) - unfinished.first
+    profile = BatchProfile.from_arrays(unfinished.before, reached.by_cell("depths"))
+    return QualityRecorder(model.info, profile=profile, recorded=recorded)
 
 
 def _without_values(blocks: Iterable[int]) -> Iterator[tuple[int, npt.NDArray[np.floating[Any]]]]:

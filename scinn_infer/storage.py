@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     Rows: TypeAlias = npt.NDArray[Any] | sparse.csr_array
 
-POINTERS_AT_A_TIME = 1 << 20
-"""How many row or column pointers are checked at once: 8 MB."""
+POINTERS_AT_A_TIME = 1 << 17
+"""How many row or column pointers are checked at once: 1 MB."""
 
 
 class Storage(Protocol):

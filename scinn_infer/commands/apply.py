@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -129,6 +130,9 @@ def apply(
         scinn-infer apply tissue.onnx genes_by_cells.csv.gz --transpose -o imputed.zarr
         scinn-infer apply tissue.onnx new.h5ad -o imputed.zarr --resume
     """  # noqa: D301 - \b keeps click from filling the lines
+    # Each worker of zarr's would hold on to memory of its own; one is as fast, since chunks are wanted one at a time.
+    os.environ.setdefault("ZARR_THREADING__MAX_WORKERS", "1")
+
     from scinn_infer.apply import apply_file
     from scinn_infer.asked_genes import read_asked_genes
     from scinn_infer.genes import REFUSE, SUM

@@ -116,7 +116,8 @@ class FileMatrix(StoredRows):
     storage
         How its rows are read.
     genes, cells
-        Names of its columns, as the index of ``var`` has them, and of its rows.
+        Names of its columns, as the index of ``var`` has them, and of its rows; these perhaps
+        :class:`scinn_infer.stored_names.StoredNames`.
     columns
         What else the file says of the genes, by name, a value for each gene.
     notes
@@ -137,13 +138,13 @@ class FileMatrix(StoredRows):
         source: str,
         storage: Storage,
         genes: list[str],
-        cells: list[str],
+        cells: Sequence[str],
         columns: Mapping[str, Sequence[str]] | None = None,
         notes: Sequence[str] = (),
         close: Callable[[], object] = lambda: None,
     ) -> None:
         self.path, self.source, self.notes = path, source, tuple(notes)
-        self.var_names, self.genes, self.cells, self.cell_names = genes, genes, cells, cells
+        self.var_names, self.genes, self.cell_names = genes, genes, cells
         self.gene_table = GeneTable(read=self._var, source=str(path), option="--gene-column {}")
         self.shape, self.dtype, self.storage = storage.shape, storage.dtype, storage.storage
         self._storage, self._columns, self._close = storage, dict(columns or {}), close
@@ -171,6 +172,11 @@ class FileMatrix(StoredRows):
         """Close the file, and drop temporary ones."""
         self._storage.close()
         self._close()
+
+    @property
+    def cells(self) -> list[str]:
+        """Names of the cells, all of them in memory."""
+        return list(self.cell_names[:])
 
     @property
     def stored(self) -> int:

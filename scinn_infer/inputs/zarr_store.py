@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import zipfile
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from scinn_infer.damage import naming_damage
 from scinn_infer.errors import ScinnError
-from scinn_infer.h5ad import find_matrix, import_io
+from scinn_infer.h5ad import find_matrix, import_io, index_length
 from scinn_infer.inputs.matrix import FileMatrix
 from scinn_infer.inputs.names import as_text
 from scinn_infer.inputs.zarr_chunks import StoredChunks, check_compressed, refuse_missing
 from scinn_infer.storage import open_storage
+from scinn_infer.stored_names import StoredNames
 from scinn_infer.wholefile import ZARR_MARKS
 
 if TYPE_CHECKING:
@@ -69,7 +71,7 @@ def open_zarr(path: Path, *, layer: str | None, temporary_folder: Path) -> FileM
                 source=source,
                 storage=storage,
                 genes=genes,
-                cells=as_text(_read(root["obs"][root["obs"].attrs["_index"]])),
+                cells=_cell_names(root["obs"], path),
                 columns=columns,
                 notes=_notes(element, source),
                 close=close,
@@ -127,6 +129,20 @@ def _var(group: Any) -> tuple[list[str], dict[str, list[str]]]:
     var = _read(group)
     words = var.select_dtypes(exclude="number")
     return as_text(var.index), {str(name): as_text(words[name]) for name in words}
+
+
+def _cell_names(obs: Any, path: Path) -> StoredNames:
+    """Return the names of the cells, of which a chunk at a time is read once one is looked at."""
+    what = f"{path}: the names in obs"
+    index = obs[obs.attrs["_index"]]
+    is_array = not hasattr(index, "keys")  # otherwise some may be missing, or they are stored as categories
+    stored = cache(lambda: _Buffered(index, what) if is_array else _read(index))
+
+    def read(start: int, stop: int) -> list[str]:
+        with naming_damage(what):
+            return as_text(stored()[start:stop])
+
+    return StoredNames(index_length(obs), read)
 
 
 def _check_names(table: Any, what: str) -> None:
@@ -191,6 +207,7 @@ class _Buffered:
             past = min(start - self._start, len(self._kept))
             more = self._array[end:wanted]
             self.chunks.check(end, wanted)
-            self._kept = np.concatenate([self._kept[past:], more])
+            rest = self._kept[past:]
+            self._kept = np.concatenate([rest, more]) if len(rest) else more
             self._start += past
         return self._kept[start - self._start : stop - self._start]

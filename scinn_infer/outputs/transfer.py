@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -161,9 +162,9 @@ def _rows(storage: Storage, source: str) -> Iterator[Rows]:
 
 
 def write_dense(
-    group: Any, name: str, chunks: Iterable[npt.NDArray[Any]], *, shape: tuple[int, int], dtype: np.dtype[Any]
+    group: Any, name: str, chunks: Iterable[npt.NDArray[Any]], *, shape: tuple[int, ...], dtype: np.dtype[Any]
 ) -> None:
-    """Write a dense matrix (rows × columns) of which some rows come at a time.
+    """Write a dense matrix (rows × columns), or a column (rows,), of which some rows come at a time.
 
     Parameters
     ----------
@@ -172,7 +173,7 @@ def write_dense(
     chunks
         The rows in order.
     shape, dtype
-        The matrix's shape, and the type in which its values are stored.
+        Its shape, and the type in which its values are stored.
     """
     array = create_dense(group, name, shape=shape, dtype=dtype)
     start = 0
@@ -184,13 +185,13 @@ def write_dense(
         raise RuntimeError(msg)
 
 
-def create_dense(group: Any, name: str, *, shape: tuple[int, int], dtype: np.dtype[Any]) -> Any:
-    """Make an empty dense matrix, stored some rows at a time; return its array."""
-    array = create(group, name, shape, dtype, (rows_of_chunk(shape), max(shape[1], 1)))
+def create_dense(group: Any, name: str, *, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
+    """Make an empty dense matrix or column, stored some rows at a time; return its array."""
+    array = create(group, name, shape, dtype, (rows_of_chunk(shape), *(max(width, 1) for width in shape[1:])))
     encode(array, "array", "0.2.0")
     return array
 
 
-def rows_of_chunk(shape: tuple[int, int]) -> int:
-    """Return how many rows of a dense matrix are stored as one piece."""
-    return max(1, min(CHUNK_VALUES // max(shape[1], 1), shape[0]))
+def rows_of_chunk(shape: tuple[int, ...]) -> int:
+    """Return how many rows of a dense matrix or column are stored as one piece."""
+    return max(1, min(CHUNK_VALUES // max(math.prod(shape[1:]), 1), shape[0]))

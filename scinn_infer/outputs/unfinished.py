@@ -45,7 +45,7 @@ class Unfinished:
     reached
         Where it is kept what has been reached.
     before
-        What an earlier run has kept there, by name; nothing at the beginning.
+        What an earlier run has kept there of the whole, by name; nothing at the beginning.
     """
 
     path: Path

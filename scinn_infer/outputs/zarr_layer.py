@@ -18,15 +18,15 @@ from scinn_infer.outputs.transfer import create_dense
 from scinn_infer.stream import BLOCK, reblock
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     import numpy.typing as npt
 
     from scinn_infer.outputs.extent import Extent
+    from scinn_infer.outputs.unfinished import Unfinished
 
     Blocks = Iterable[npt.NDArray[np.floating[Any]]]
-    Arrays = Mapping[str, npt.NDArray[Any]]
 
 METADATA = {".zarray", ".zattrs", ".zgroup", "zarr.json"}
 
@@ -38,7 +38,7 @@ class ZarrLayer(Protocol):
     def written(self) -> int:
         """How much is stored in whole chunks: rows of a dense layer, entries of a sparse one, cells of none."""
 
-    def go_on(self, reached: Arrays) -> None:
+    def go_on(self, unfinished: Unfinished) -> None:
         """Take up what another run has left, by what it kept of :meth:`first`, ``written`` and :meth:`by_cell`."""
 
     def write(self, blocks: Blocks) -> Iterator[None]:
@@ -52,6 +52,9 @@ class ZarrLayer(Protocol):
 
     def files(self, start: int) -> Iterator[Path]:
         """Yield the files with what was written after ``start``."""
+
+    def rest(self) -> Iterator[Path]:
+        """Yield the files that were written at the end and hold none of that."""
 
     def rows(self, start: int, stop: int) -> npt.NDArray[Any]:
         """Return rows that are written."""
@@ -75,8 +78,8 @@ class _DenseLayer:
         self._array, self._cells, self._store = array, shape[0], store
         self.written = 0
 
-    def go_on(self, reached: Arrays) -> None:
-        self.written = int(reached["written"])
+    def go_on(self, unfinished: Unfinished) -> None:
+        self.written = int(unfinished.before["written"])
         _remove_others(self._store / self._array.path, set(self.files(0)))
 
     def write(self, blocks: Blocks) -> Iterator[None]:
@@ -97,6 +100,9 @@ class _DenseLayer:
     def files(self, start: int) -> Iterator[Path]:
         return _chunk_files(self._store, self._array, start, self.written)
 
+    def rest(self) -> Iterator[Path]:
+        return iter(())
+
     def rows(self, start: int, stop: int) -> npt.NDArray[Any]:
         return np.asarray(self._array[start:stop])
 
@@ -111,9 +117,10 @@ class _CsrLayer:
     def written(self) -> int:
         return self._writer.written
 
-    def go_on(self, reached: Arrays) -> None:
-        self._kept = reached["entries"].size
-        self._writer.go_on(reached["entries"], row=int(reached["first"]), written=int(reached["written"]))
+    def go_on(self, unfinished: Unfinished) -> None:
+        entries = np.concatenate([*unfinished.reached.by_cell("entries")])
+        self._kept = entries.size
+        self._writer.go_on(entries, row=unfinished.first, written=int(unfinished.before["written"]))
         folder = self._store / self._group.path
         _remove_others(folder, set(self.files(0)))
         shutil.rmtree(folder / "indptr", ignore_errors=True)  # which is written once the rest is
@@ -139,6 +146,12 @@ class _CsrLayer:
         for part in ("data", "indices"):
             yield from _chunk_files(self._store, self._group[part], start, self.written)
 
+    def rest(self) -> Iterator[Path]:
+        folder = self._store / self._group.path
+        for part in ("data", "indices"):  # which have grown
+            yield from (folder / part / name for name in METADATA)
+        yield from (folder / "indptr").rglob("*")
+
     def rows(self, start: int, stop: int) -> npt.NDArray[Any]:
         pointers = self._writer.pointers[start : stop + 1]
         span = slice(int(pointers[0]), int(pointers[-1]))
@@ -156,8 +169,8 @@ class _NoLayer:
         self._cells = shape[0]
         self.written = 0
 
-    def go_on(self, reached: Arrays) -> None:
-        self.written = int(reached["first"])
+    def go_on(self, unfinished: Unfinished) -> None:
+        self.written = unfinished.first
 
     def write(self, blocks: Blocks) -> Iterator[None]:
         for block in blocks:
@@ -172,6 +185,9 @@ class _NoLayer:
         return {}
 
     def files(self, start: int) -> Iterator[Path]:  # noqa: ARG002 - there are none
+        return iter(())
+
+    def rest(self) -> Iterator[Path]:
         return iter(())
 
     def rows(self, start: int, stop: int) -> npt.NDArray[Any]:
@@ -198,6 +214,6 @@ def _chunk_files(store: Path, array: Any, start: int, stop: int) -> Iterator[Pat
 
 def _remove_others(folder: Path, chunks: set[Path]) -> None:
     """Remove what was begun after the last chunk that counts: half a file would otherwise be read, or stay."""
-    for file in [entry for entry in folder.rglob("*") if entry.is_file()]:
-        if file.name not in METADATA and file not in chunks:
-            file.unlink()
+    found = (entry for entry in folder.rglob("*") if entry.name not in METADATA and entry not in chunks)
+    for file in [entry for entry in found if entry.is_file()]:
+        file.unlink()

@@ -5,20 +5,20 @@ from __future__ import annotations
 import shutil
 import stat
 import zipfile
-from dataclasses import fields
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scinn_infer.cell_quality import CellQuality, Places, from_columns
 from scinn_infer.inputs.recognise import Format, recognise
 from scinn_infer.inputs.zarr_store import folder_inside, import_zarr
 from scinn_infer.outputs.transfer import fill
+from scinn_infer.outputs.zarr_cells import remove_cells, write_cells
 from scinn_infer.outputs.zarr_layer import lay_out_layer, open_layer
 from scinn_infer.wholefolder import flush, flush_files
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     import numpy.typing as npt
@@ -28,14 +28,13 @@ if TYPE_CHECKING:
     from scinn_infer.outputs.addition import Addition
     from scinn_infer.outputs.extent import Extent
     from scinn_infer.outputs.unfinished import Unfinished
+    from scinn_infer.outputs.zarr_layer import ZarrLayer
 
 NEW_FORMAT = 2
 """Format of a store that is made anew: the one that anndata writes unless asked."""
 
-QUALITY = tuple(field.name for field in fields(CellQuality))
-
-ZARR_TEMPORARY = "*.partial"
-"""What zarr calls a file until it is whole."""
+MOST_WAITING = 1 << 13
+"""Cells whose quality is in memory, at most, but for those of a chunk of the layer."""
 
 
 def zarr_bytes_needed(path: Path, extent: Extent, columns: CellColumns | None = None) -> int:
@@ -69,14 +68,15 @@ def write_zarr_with_layer(
     """
     zarr = import_zarr("writing")
     path, before = unfinished.path, unfinished.before
-    key, extent, recorder = addition.key, addition.extent, addition.recorder
+    key, extent = addition.key, addition.extent
+    columns, recorder = addition.columns, addition.recorder
     consolidated = before["consolidated"] if before else _lay_out(path, matrix, addition)
     root = zarr.open_group(path, mode="r+", use_consolidated=False)
     layer = open_layer(root["layers"], key, extent, path)
     if before:
-        layer.go_on(before)
-        if recorder:
-            _remove_quality(path, key)
+        layer.go_on(unfinished)
+        if columns:
+            remove_cells(path, columns)
     on_disk = layer.written
 
     def keep() -> None:
@@ -84,26 +84,22 @@ def write_zarr_with_layer(
         flush_files(layer.files(on_disk))
         on_disk = layer.written
         whole = {"first": np.array(layer.first()), "written": np.array(on_disk), "consolidated": np.array(consolidated)}
-        by_cell = layer.by_cell()
         if recorder:
             whole |= recorder.profile.arrays()
-            by_cell |= quality.columns() if (quality := recorder.drain()) else {}
-        unfinished.reached.keep(whole, by_cell)
+        unfinished.reached.add(layer.by_cell() | (recorder.by_cell() if recorder else {}))
+        unfinished.reached.keep(whole)
 
     for _ in layer.write(blocks):
+        if recorder and recorder.waiting >= MOST_WAITING:
+            unfinished.reached.add(recorder.by_cell())
         if layer.written > on_disk and unfinished.reached.is_due():
             keep()
     keep()
-    if recorder:
-        _write_quality(root, key, quality_in(unfinished.reached.read()))
+    if columns:
+        write_cells(root, columns, unfinished.reached, cells=extent.shape[0])
     if consolidated:  # otherwise what was added would be left out of the list
         zarr.consolidate_metadata(path, zarr_format=root.metadata.zarr_format)
-    _flush_rest(path, key, set(layer.files(0)))
-
-
-def quality_in(reached: Mapping[str, npt.NDArray[Any]]) -> CellQuality:
-    """Return the quality of the cells from what was kept of a run."""
-    return from_columns({name: reached[name] for name in QUALITY if name in reached})
+    _flush_rest(path, layer)
 
 
 def written_blocks(
@@ -112,7 +108,7 @@ def written_blocks(
     """Yield what an earlier run has written of the layer, with the position of the first of so many rows each."""
     root = import_zarr("writing").open_group(unfinished.path, mode="r", use_consolidated=False)
     layer = open_layer(root["layers"], key, extent, unfinished.path)
-    layer.go_on(unfinished.before)
+    layer.go_on(unfinished)
     for start in range(0, unfinished.first, rows):
         yield start, layer.rows(start, min(start + rows, unfinished.first))
 
@@ -135,40 +131,10 @@ def _lay_out(path: Path, matrix: ExpressionMatrix, addition: Addition) -> bool:
     return consolidated
 
 
-def _flush_rest(path: Path, key: str, flushed: set[Path]) -> None:
+def _flush_rest(path: Path, layer: ZarrLayer) -> None:
     """Flush what was written at last: the copy of the input and whole chunks of the layer are on the disk already."""
-    folders = (path / "obs", path / "obsm", path / "layers" / key)
-    files = [*path.iterdir(), *(file for folder in folders for file in folder.rglob("*"))]
-    flush_files(file for file in files if file.is_file() and file not in flushed)
-
-
-def _remove_quality(path: Path, key: str) -> None:
-    """Remove what a run that was killed at its very end had begun to write."""
-    places = Places.under(key)
-    for group, names in (("obs", places.obs), ("obsm", places.obsm)):
-        for name in names.values():
-            shutil.rmtree(path / group / name, ignore_errors=True)
-    for folder in (path, path / "obs", path / "obsm"):
-        for file in folder.glob(ZARR_TEMPORARY):
-            file.unlink()
-
-
-def _write_quality(root: Any, key: str, quality: CellQuality) -> None:
-    import pandas as pd
-    from anndata.io import write_elem
-
-    places, columns, obs = Places.under(key), quality.columns(), root["obs"]
-    categories = [str(number) for number in range(quality.cluster_probability.shape[1])]
-    columns["cluster"] = pd.Categorical.from_codes(columns["cluster"], categories=categories)
-    there = {name: place for name, place in places.obs.items() if name in columns}
-    for name, place in there.items():
-        write_elem(obs, place, columns[name])
-    others = [name for name in obs.attrs.get("column-order", ()) if name not in there.values()]
-    obs.attrs["column-order"] = [*others, *there.values()]
-    if "obsm" not in root:
-        write_elem(root, "obsm", {})
-    for name, place in places.obsm.items():
-        write_elem(root["obsm"], place, columns[name])
+    columns = (file for group in ("obs", "obsm") for file in (path / group).rglob("*"))
+    flush_files(file for file in chain(path.iterdir(), columns, layer.rest()) if file.is_file())
 
 
 def _copy_store(source: Path, path: Path) -> None:

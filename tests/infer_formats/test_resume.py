@@ -41,6 +41,7 @@ def small_steps(monkeypatch):
     monkeypatch.setattr("scinn_infer.outputs.csr.CHUNK_VALUES", 2000)
     monkeypatch.setattr("scinn_infer.outputs.reached.SECONDS_BETWEEN", 0)
     monkeypatch.setattr("scinn_infer.outputs.reached.COST_BETWEEN", 0)
+    monkeypatch.setattr("scinn_infer.outputs.zarr_store.MOST_WAITING", 50)
     monkeypatch.setattr("os.fsync", lambda descriptor: None)  # a kill does not undo what the disk has not got yet
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -12,7 +13,7 @@ from sklearn.metrics import adjusted_rand_score
 import scinn_infer
 import scinn_train
 from scinn_infer.errors import ScinnWarning
-from scinn_train import Config, Module2Config, ScinnError, minibatch
+from scinn_train import Config, Module2Config, ScinnError, losses, minibatch
 from scinn_train.reference import prepare
 
 
@@ -39,6 +40,29 @@ def test_the_history_has_every_named_term_and_falls(fitted):
     assert set(first.training) == {"total", "clusters", "similarity", "neighbourhood", "masked"}
     assert last.held_out["neighbourhood"] < first.held_out["neighbourhood"]
     assert last.held_out["total"] == min(epoch.held_out["total"] for epoch in fitted.history)
+
+
+def test_what_is_told_of_a_step_is_numbers_and_no_tensor_stays_of_it(fitted, reference, quick, monkeypatch):
+    """Kept for each of thousands of minibatches, a tensor keeps its graph, or the memory that was freed around it."""
+    import torch
+
+    X, genes, _ = reference
+    left, masked = [], losses.masked
+
+    def watched(*arguments):
+        if torch.is_grad_enabled():  # a step of the training, and not what is held out
+            found = [thing for thing in gc.get_objects() if type(thing) is torch.Tensor]
+            left.append(sum(tensor.ndim == 0 or tensor.grad_fn is not None for tensor in found))
+        return masked(*arguments)
+
+    monkeypatch.setattr(losses, "masked", watched)
+    config = replace(quick, module2=replace(quick.module2, epochs=2, fewest_steps=20))
+    gc.collect()  # what other tests have left
+    result = scinn_train.fit(X, genes, config=config, cell_map=fitted.cell_map)
+    assert len(left) >= 20
+    assert max(left[2:]) <= left[2]  # at the first step the optimiser has nothing yet
+    told = [value for epoch in result.history for terms in (epoch.training, epoch.held_out) for value in terms.values()]
+    assert {type(value) for value in told} == {float}
 
 
 def test_new_cells_are_imputed_nearer_the_truth_than_raw_or_gene_means(fitted, new_batch, tmp_path):
