@@ -14,7 +14,6 @@ from scinn_infer.checks import check_chunk, check_exact, check_unit
 from scinn_infer.errors import ScinnError
 from scinn_infer.genes import gene_names, look_like_barcodes
 from scinn_infer.progress import busy, track
-from scinn_train import clustering
 from scinn_train.cell_store import MEMORY_GB, CellStore
 from scinn_train.expression import CHUNK_ENTRIES, Expression
 from scinn_train.normalise import cells_with, column_sums, depth, scale_rows
@@ -254,6 +253,8 @@ def _known_ids(gene_ids: Sequence[str] | None, columns: npt.NDArray[np.intp]) ->
 
 
 def _check_enough(reference: Reference, config: Config, source: str) -> None:
+    from scinn_train.clustering import CLUSTERED_AT_ONCE  # loads scikit-learn
+
     cells, genes = reference.X.shape
     if reference.cells_before < FEWEST_CELLS:
         msg = f"{source} has {reference.cells_before} cell(s); training needs {FEWEST_CELLS} or more."
@@ -267,7 +268,7 @@ def _check_enough(reference: Reference, config: Config, source: str) -> None:
             "there is nothing to learn from. Lower min_cells, or check the matrix."
         )
         raise ScinnError(msg)
-    clustered = min(cells, clustering.CLUSTERED_AT_ONCE)
+    clustered = min(cells, CLUSTERED_AT_ONCE)
     if config.clusters is not None and clustered < 3 * config.clusters:
         sample = "" if clustered == cells else f", of which {clustered} are clustered and the others join them"
         msg = (
