@@ -54,6 +54,7 @@ def impute(
     quality: bool = True,
     only: Sequence[str] | None = None,
     copy: bool = False,
+    unit_checked: bool = False,
 ) -> anndata.AnnData | None:
     """Impute an AnnData object: fill its zeros, or denoise all of it. The result is a new layer.
 
@@ -99,6 +100,9 @@ def impute(
         ``X``. Without ``quality`` no others are computed.
     copy
         Return a copy with the result instead of adding it to ``adata``; of what is backed by a file, one in memory.
+    unit_checked
+        Whether the values are known to be in the model's unit, as for :meth:`Model.impute`: they are then taken as they
+        are, even where they look like logarithms.
 
     Returns
     -------
@@ -141,10 +145,16 @@ def impute(
         column=gene_column,
     )
     batch = open_batch(
-        model.info, table.names(), source=source, cell_names=adata.obs_names, duplicates=duplicates, table=table
+        model.info,
+        table.names(),
+        source=source,
+        cell_names=adata.obs_names,
+        duplicates=duplicates,
+        table=table,
+        unit_checked=unit_checked,
     )
     recorder = QualityRecorder(model.info) if quality else None
-    selection = Selection(only=None if only is None else tuple(only))
+    selection = Selection(only=only)
     result = _impute(model, X, batch, policy=policy, recorder=recorder, selection=selection)
     target = _copied(adata, selection.columns(batch.genes, source=source)) if copy else adata
     target.layers[key_added] = result

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scinn_infer.anndata import provenance
+from scinn_infer.arguments import check_count
 from scinn_infer.batch import check_sample, open_batch
 from scinn_infer.cell_quality import Places
 from scinn_infer.drift import find_doubt
@@ -81,8 +82,9 @@ def apply_file(
     only: Sequence[str] | None = None,
     write_matrix: bool = True,
     min_value: float = 0,
-    dtype: str | None = None,
+    dtype: npt.DTypeLike | None = None,
     batch_size: int | None = None,
+    unit_checked: bool = False,
     overwrite: bool = False,
     resume: bool = False,
     report: ReportRequest | None = None,
@@ -135,10 +137,13 @@ def apply_file(
         Filled values below this, in the model's unit, stay zero, and the layer is stored sparse (CSR) and compressed.
         What was observed stays.
     dtype
-        Precision of the layer, ``"float16"``, ``"float32"`` or ``"float64"``. Under ``"keep"``, a batch is refused of
-        which an observed value would change.
+        Precision of the layer: ``"float16"``, ``"float32"`` or ``"float64"``, or numpy's type. Under ``"keep"``, a
+        batch is refused of which an observed value would change.
     batch_size
         Number of cells to read at a time; it does not change the result.
+    unit_checked
+        Whether the batch is known to be in the model's unit: it is then taken as it is, even where it looks like
+        logarithms.
     overwrite
         Whether an existing ``output`` may be replaced, and what an unfinished run has reached. The input is never.
     resume
@@ -165,7 +170,8 @@ def apply_file(
         in the model's genes (they stay as they are); if the cells do not look like the tissue that the model knows.
     """
     find_policy(policy)  # refused before anything is read
-    selection = Selection(only=None if only is None else tuple(only), min_value=min_value, dtype=dtype)
+    selection = Selection(only=only, min_value=min_value, dtype=dtype)
+    cells_read = CELLS_READ if batch_size is None else check_count(batch_size, "batch_size")
     _check_settings(selection, write_matrix=write_matrix, quality=quality, report=report)
     options = {
         "--policy": policy,
@@ -177,8 +183,8 @@ def apply_file(
         "--quality": quality,
         "--genes": selection.only,
         "whether there is a matrix": write_matrix,
-        "--min-value": float(min_value),
-        "--dtype": dtype,
+        "--min-value": selection.min_value,
+        "--dtype": selection.dtype,
     }
     path, output = Path(path), Path(output)
     inputs = [*files_of(path), *([model.path] if model.path else [])]
@@ -191,7 +197,7 @@ def apply_file(
     with opened as matrix, hear_warnings() as warned:
         check_key(path, key_added, quality=quality)
         labels = (report.labels, read_labels(path, report.labels)) if report and report.labels else None
-        batch = _look(matrix, model, duplicates=duplicates, say=say, progress=progress)
+        batch = _look(matrix, model, duplicates=duplicates, unit_checked=unit_checked, say=say, progress=progress)
         watch = ApplyWatch(model, batch, cells=matrix.shape[0], policy=policy, genes=report.genes) if report else None
         extent = _extent(model, matrix, batch, selection, policy=policy, write_matrix=write_matrix)
         columns = CellColumns(key_added, model.info, model.embedding_width) if quality else None
@@ -226,7 +232,7 @@ def apply_file(
                 extent=extent,
                 recorder=recorder,
                 watch=watch,
-                batch_size=batch_size or CELLS_READ,
+                batch_size=cells_read,
             )
             values = track(
                 values,
@@ -269,6 +275,7 @@ def _look(
     model: Model,
     *,
     duplicates: str,
+    unit_checked: bool,
     say: Callable[[str], object] | None,
     progress: bool,
 ) -> Batch:
@@ -280,6 +287,7 @@ def _look(
         cell_names=matrix.cell_names,
         duplicates=duplicates,
         table=matrix.gene_table,
+        unit_checked=unit_checked,
     )
     if say:
         for sentence in _findings(matrix, batch.match):

@@ -43,7 +43,8 @@ class Batch:
     cell_names
         Names of its rows, where known.
     unit_checked
-        Whether a sample from all over the batch was found to be in that unit. If not, its first cells have to tell.
+        Whether the batch is known to be in that unit: its owner says so, or a sample from all over it was found to be.
+        If not, its first cells have to tell.
     first_cell
         Position, in the whole of it, of the first cell that is passed; None if the whole is. Of a part nothing is said
         that is true of a whole only, such as that no cell has any expression.
@@ -66,6 +67,7 @@ def open_batch(
     cell_names: Sequence[str] | None = None,
     duplicates: str = REFUSE,
     table: GeneTable | None = None,
+    unit_checked: bool = False,
 ) -> Batch:
     """Return what is known of a batch for a model, once its genes are found to fit.
 
@@ -75,6 +77,8 @@ def open_batch(
         As :func:`scinn_infer.genes.match_genes` takes them.
     cell_names
         Names of the rows, for messages.
+    unit_checked
+        Whether its owner knows that it is in the model's unit.
 
     Raises
     ------
@@ -92,7 +96,14 @@ def open_batch(
         raise ScinnError(match.problem)
     if match.warning:
         warnings.warn(match.warning, ScinnWarning, stacklevel=3)
-    return Batch(genes=names, match=match, unit=info.unit, source=source, cell_names=cell_names)
+    return Batch(
+        genes=names,
+        match=match,
+        unit=info.unit,
+        source=source,
+        cell_names=cell_names,
+        unit_checked=unit_checked,
+    )
 
 
 def as_rows(X: Matrix, batch: Batch) -> Rows:
@@ -143,6 +154,7 @@ def check_sample(sample: Iterable[tuple[int, Rows]], batch: Batch) -> bool:
     """Refuse a batch whose values, in some cells from all over it, cannot be expression in the model's unit.
 
     The cells are looked at together: some of them may hold none of the large values that tell counts from logarithms.
+    Where the unit is known already, only values that no unit has are refused.
 
     Parameters
     ----------
@@ -154,7 +166,7 @@ def check_sample(sample: Iterable[tuple[int, Rows]], batch: Batch) -> bool:
     Returns
     -------
     bool
-        Whether the sample tells: false where it holds no expression at all.
+        Whether the unit is known now: not where it was not, and the sample holds no expression at all.
 
     Raises
     ------
@@ -170,6 +182,8 @@ def check_sample(sample: Iterable[tuple[int, Rows]], batch: Batch) -> bool:
     for start, rows in sample:
         check_chunk(rows, genes=batch.genes, first_cell=start, cell_names=batch.cell_names, source=batch.source)
         pieces.append(stored_values(rows).ravel())
+    if batch.unit_checked:
+        return True
     values = np.concatenate(pieces)
     check_unit(values[:, None], unit=batch.unit, source=batch.source)
     return bool(values.any())

@@ -15,11 +15,12 @@ import numpy as np
 from scipy import sparse
 
 from scinn_infer.anndata import matrix_of, table_of
-from scinn_infer.batch import open_batch
+from scinn_infer.arguments import check_count
+from scinn_infer.batch import as_rows, check_sample, open_batch, sample_rows
 from scinn_infer.columns import result_dtype
 from scinn_infer.errors import ScinnError
 from scinn_infer.gene_table import GeneTable
-from scinn_infer.genes import REFUSE
+from scinn_infer.genes import REFUSE, gene_names
 from scinn_infer.model import Model, load
 from scinn_infer.policies import KEEP, find_policy
 from scinn_infer.stream import BLOCK
@@ -53,6 +54,7 @@ def impute(
     duplicates: str = REFUSE,
     chunk_size: int | None = None,
     threads: int = 1,
+    unit_checked: bool = False,
 ) -> dask.array.Array:
     """Return the imputed matrix as a Dask array: a chunk of it is computed when it is asked for.
 
@@ -81,6 +83,10 @@ def impute(
     threads
         Threads of one task. Dask runs as many tasks at a time as it has threads, so that more than one of each would
         multiply.
+    unit_checked
+        Whether the batch is known to be in the model's unit: it is then taken as it is, even where it looks like
+        logarithms. Otherwise a matrix in memory is looked at in cells from all over it, before the graph is made, and
+        each chunk of a Dask array by itself when it is computed.
 
     Returns
     -------
@@ -92,12 +98,13 @@ def impute(
     ------
     ScinnError
         If the genes do not fit the model, the matrix cannot be used, Dask is not installed; and, when a chunk is
-        computed, if its values are refused. A chunk without any expression is returned as it is.
+        computed, if its values are refused; of a matrix in memory some are looked at before. A chunk without any
+        expression is returned as it is.
 
     Warns
     -----
     ScinnWarning
-        If the batch lacks more than 20 % of the model's genes.
+        If the batch lacks more than 20 % of the model's genes; where a unit is looked at, if it may be another.
 
     Examples
     --------
@@ -108,21 +115,26 @@ def impute(
     find_policy(policy)
     loaded = model if isinstance(model, Model) else load(model)
     X, names, source, table = _parts(data, genes, layer, gene_column)
-    array = _by_cells(X, chunk_size, source)
+    array, rows = _by_cells(X, chunk_size, source)
     if array.shape[1] != len(names):
         advice = "it seems to be transposed: pass X.T" if array.shape[0] == len(names) else "pass one for each column"
         msg = f"{source} is {array.shape[0]:,} × {array.shape[1]:,}, with {len(names):,} gene names; {advice}."
         raise ScinnError(msg)
-    batch = open_batch(loaded.info, names, source=source, duplicates=duplicates, table=table)
+    batch = open_batch(loaded.info, names, source=source, duplicates=duplicates, table=table, unit_checked=unit_checked)
+    if rows is not None:  # one chunk may hold none of the large values that tell counts from logarithms
+        batch = replace(batch, unit_checked=check_sample(sample_rows(as_rows(rows, batch)), batch))
     work = _Work(loaded.with_threads(threads), batch, policy)
     dtype = result_dtype(array.dtype)
     tools = _dask()
+    token = tools.base.tokenize(
+        array.name, loaded.sha256, names, policy, duplicates, work.model.threads, batch.unit_checked
+    )
     result: dask.array.Array = array.map_blocks(
         _impute_chunk,
         work=tools.delayed(work, pure=True, traverse=False),  # sent to a worker once, not with every task
         dtype=dtype,
         meta=np.empty((0, 0), dtype=dtype),
-        name=f"scinn-{tools.base.tokenize(array.name, loaded.sha256, names, policy, duplicates, threads)}",
+        name=f"scinn-{token}",
     )
     return result
 
@@ -164,7 +176,7 @@ def _parts(
     if hasattr(data, "obs_names") and hasattr(data, "layers"):
         source = "adata.X" if layer is None else f"adata.layers[{layer!r}]"
         if genes is not None:
-            return matrix_of(data, layer), list(map(str, genes)), source, None
+            return matrix_of(data, layer), gene_names(genes), source, None
         table = GeneTable(
             read=lambda: table_of(data.var), source="adata", option="gene_column={!r}", column=gene_column
         )
@@ -176,28 +188,27 @@ def _parts(
     if genes is None:
         msg = f"genes is missing: pass the names of the columns of the {type(data).__name__}."
         raise ScinnError(msg)
-    return data, list(map(str, genes)), "X", None
+    return data, gene_names(genes), "X", None
 
 
-def _by_cells(X: Any, chunk_size: int | None, source: str) -> Any:
-    """Return a matrix as a Dask array that is cut between cells only."""
+def _by_cells(X: Any, chunk_size: int | None, source: str) -> tuple[Any, Matrix | None]:
+    """Return a matrix as a Dask array that is cut between cells only, and what that is of where it is in memory."""
     tools = _dask()
-    if chunk_size is not None and chunk_size < 1:
-        msg = f"chunk_size is {chunk_size}; at least 1 cell is needed."
-        raise ScinnError(msg)
+    if chunk_size is not None:
+        chunk_size = check_count(chunk_size, "chunk_size")
     if not isinstance(X, tools.array.Array):
         if not isinstance(X, np.ndarray | sparse.sparray | sparse.spmatrix) or X.ndim != 2:
             msg = f"{source} is a {type(X).__name__}; pass a Dask array, a numpy array or a scipy sparse matrix."
             raise ScinnError(msg)
         rows = X if isinstance(X, np.ndarray) else X.tocsr()
-        return tools.array.from_array(rows, chunks=(chunk_size or CHUNK_SIZE, -1), asarray=False)
+        return tools.array.from_array(rows, chunks=(chunk_size or CHUNK_SIZE, -1), asarray=False), rows
     if X.ndim != 2:
         msg = f"{source} has {X.ndim} dimensions; pass cells × genes."
         raise ScinnError(msg)
     if any(np.isnan(size) for sizes in X.chunks for size in sizes):
         msg = f"{source} has chunks of unknown size; call its compute_chunk_sizes() first."
         raise ScinnError(msg)
-    return X.rechunk({0: chunk_size, 1: -1} if chunk_size else {1: -1})
+    return X.rechunk({0: chunk_size, 1: -1} if chunk_size else {1: -1}), None
 
 
 def _dask() -> Any:

@@ -118,16 +118,26 @@ class GeneMatch:
         return " ".join((text, *self.notes))
 
 
-def gene_names(genes: Iterable[object]) -> list[str]:
+def gene_names(genes: Iterable[object], *, argument: str = "genes") -> list[str]:
     """Return the names of genes as a list of text, whatever sequence they come in.
+
+    Parameters
+    ----------
+    genes
+        The names.
+    argument
+        How messages, at their beginning, name them.
 
     Raises
     ------
     ScinnError
-        If ``genes`` is itself a text.
+        If they are one text, which Python would take letter by letter, or no sequence.
     """
     if isinstance(genes, str | bytes):
-        msg = f"genes is the text {genes[:20]!r}; pass a list with one name for each column."
+        msg = f"{argument} is the text {genes[:20]!r}; pass a list of names, also of a single one."
+        raise ScinnError(msg)
+    if not hasattr(genes, "__iter__"):
+        msg = f"{argument} is of type {type(genes).__name__}; pass a list of names."
         raise ScinnError(msg)
     return [gene.decode(errors="replace") if isinstance(gene, bytes) else str(gene) for gene in genes]
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from scinn_infer.arguments import check_count
 from scinn_infer.batch import as_rows, check_sample, open_batch, sample_rows
 from scinn_infer.cell_quality import QUALITY_OUTPUTS, QualityRecorder
 from scinn_infer.columns import GeneColumns
@@ -25,7 +26,8 @@ from scinn_infer.contract import (
 from scinn_infer.errors import ScinnError
 from scinn_infer.formats import outputs_of, takes_columns
 from scinn_infer.genes import REFUSE, GeneMatch, match_genes
-from scinn_infer.onnxfile import MAXIMUM_BYTES, check_onnx
+from scinn_infer.network_inputs import as_columns, as_float32
+from scinn_infer.onnxfile import check_onnx, read_onnx
 from scinn_infer.policies import KEEP, find_policy
 from scinn_infer.selection import WHOLE, SelectedColumns, Selection
 from scinn_infer.session import DEFAULT_PROVIDERS, Session, check_providers
@@ -84,7 +86,7 @@ def load(
     if isinstance(path, bytes):
         return Model(path, threads=threads, providers=providers)
     file = resolve(path)
-    return Model(_read(file), path=file, threads=threads, providers=providers)
+    return Model(read_onnx(file), path=file, threads=threads, providers=providers)
 
 
 class Model:
@@ -114,14 +116,11 @@ class Model:
         threads: int | None = None,
         providers: Sequence[str] | None = None,
     ) -> None:
-        if threads is not None and threads < 1:
-            msg = f"threads is {threads}; at least 1 is needed."
-            raise ScinnError(msg)
         self.path = path.absolute() if path else None  # another process may run in another folder
         self.source = str(path) if path else "The model"
         self.sha256 = hashlib.sha256(content).hexdigest()
         self.providers = check_providers(DEFAULT_PROVIDERS if providers is None else providers)
-        self._threads = threads
+        self._threads = None if threads is None else check_count(threads, "threads")
         check_onnx(content, source=self.source)
         self._content = content
         self._session = self._new_session()
@@ -176,7 +175,7 @@ class Model:
         recorder: QualityRecorder | None = None,
         only: Sequence[str] | None = None,
         min_value: float = 0,
-        dtype: str | None = None,
+        dtype: npt.DTypeLike | None = None,
     ) -> npt.NDArray[np.floating[Any]]:
         """Impute a batch: fill its zeros, or denoise all of it.
 
@@ -219,8 +218,8 @@ class Model:
         min_value
             Filled values below this, in the model's unit, stay zero. Where X is not zero the result is as without it.
         dtype
-            Precision of the result: ``"float16"``, ``"float32"`` or ``"float64"``; float64 where X is and float32
-            otherwise if not given. Under ``"keep"``, observed values must survive it.
+            Precision of the result: ``"float16"``, ``"float32"`` or ``"float64"``, or numpy's type; float64 where X is
+            and float32 otherwise if not given. Under ``"keep"``, observed values must survive it.
 
         Returns
         -------
@@ -287,7 +286,7 @@ class Model:
         recorder: QualityRecorder | None = None,
         only: Sequence[str] | None = None,
         min_value: float = 0,
-        dtype: str | None = None,
+        dtype: npt.DTypeLike | None = None,
     ) -> Iterator[tuple[int, npt.NDArray[np.floating[Any]]]]:
         """Impute a batch some cells at a time, in memory bounded by them.
 
@@ -315,14 +314,14 @@ class Model:
             As :meth:`impute`; for values, when the block that holds them is reached, except that cells from all over a
             matrix are looked at before. Of an iterable, the first cells with any expression have to tell the unit.
         """
-        batch = open_batch(self.info, genes, source=source, cell_names=cell_names, duplicates=duplicates)
-        batch = replace(batch, unit_checked=unit_checked)
-        selection = Selection(only=None if only is None else tuple(only), min_value=min_value, dtype=dtype)
+        batch = open_batch(
+            self.info, genes, source=source, cell_names=cell_names, duplicates=duplicates, unit_checked=unit_checked
+        )
+        selection = Selection(only=only, min_value=min_value, dtype=dtype)
         if not hasattr(X, "shape"):
             return self.stream(X, batch, policy=policy, batch_size=batch_size, recorder=recorder, selection=selection)
         rows = as_rows(X, batch)
-        if not unit_checked:
-            batch = replace(batch, unit_checked=check_sample(sample_rows(rows), batch))
+        batch = replace(batch, unit_checked=check_sample(sample_rows(rows), batch))
         return self.stream([rows], batch, policy=policy, batch_size=batch_size, recorder=recorder, selection=selection)
 
     def lazy(
@@ -333,6 +332,7 @@ class Model:
         policy: str = KEEP,
         duplicates: str = REFUSE,
         chunk_size: int | None = None,
+        unit_checked: bool = False,
     ) -> dask.array.Array:
         """Return the imputed matrix as a Dask array: only the chunks that are asked for are computed.
 
@@ -346,6 +346,9 @@ class Model:
             As for :meth:`impute`.
         chunk_size
             Cells that are computed together; the chunks of a Dask array stay as they are if not given.
+        unit_checked
+            As for :meth:`impute`. Otherwise a matrix in memory is looked at in cells from all over it, and each chunk
+            of a Dask array by itself.
 
         Returns
         -------
@@ -355,12 +358,20 @@ class Model:
         Raises
         ------
         ScinnError
-            As :meth:`impute`; for values, when a chunk is computed that holds them. If Dask is not installed.
+            As :meth:`impute`; for values, when a chunk is computed that holds them, except that cells from all over a
+            matrix in memory are looked at before. If Dask is not installed.
         """
         from scinn_infer.dask import impute
 
         return impute(
-            X, self, genes=genes, policy=policy, duplicates=duplicates, chunk_size=chunk_size, threads=self.threads
+            X,
+            self,
+            genes=genes,
+            policy=policy,
+            duplicates=duplicates,
+            chunk_size=chunk_size,
+            threads=self.threads,
+            unit_checked=unit_checked,
         )
 
     def with_threads(self, threads: int) -> Model:
@@ -369,13 +380,10 @@ class Model:
         Raises
         ------
         ScinnError
-            If it is less than 1.
+            If it is not a whole number from 1 on.
         """
-        if threads < 1:
-            msg = f"threads is {threads}; at least 1 is needed."
-            raise ScinnError(msg)
         other = copy.copy(self)
-        other._threads = threads
+        other._threads = check_count(threads, "threads")
         return other
 
     def stream(
@@ -408,9 +416,7 @@ class Model:
         """
         chosen = find_policy(policy)
         output = chosen.output_of(self.info)
-        if batch_size is not None and batch_size < 1:
-            msg = f"batch_size is {batch_size}; at least 1 cell is needed."
-            raise ScinnError(msg)
+        size = BLOCK if batch_size is None else check_count(batch_size, "batch_size")
 
         places = selection.columns(batch.genes, source=batch.source)
         selected = None if places is None else SelectedColumns(batch.match, places)
@@ -432,7 +438,7 @@ class Model:
             batch,
             network,
             keep_nonzeros=chosen.keeps_nonzeros,
-            batch_size=batch_size or BLOCK,
+            batch_size=size,
             threads=self.threads,
             recorder=recorder,
             selection=selection,
@@ -447,6 +453,7 @@ class Model:
         duplicates: str = REFUSE,
         source: str = "X",
         cell_names: Sequence[str] | None = None,
+        unit_checked: bool = False,
     ) -> CellQuality:
         """Tell the cluster of each cell, how sure that is, and how unlike the training data the cell is.
 
@@ -454,7 +461,7 @@ class Model:
 
         Parameters
         ----------
-        X, genes, source, cell_names
+        X, genes, source, cell_names, unit_checked
             As for :meth:`impute_chunks`.
         duplicates
             Whether columns that name the same gene of the model are refused or summed: ``"refuse"`` or ``"sum"``.
@@ -469,7 +476,9 @@ class Model:
         ScinnWarning
             As :meth:`impute`.
         """
-        batch = open_batch(self.info, genes, source=source, cell_names=cell_names, duplicates=duplicates)
+        batch = open_batch(
+            self.info, genes, source=source, cell_names=cell_names, duplicates=duplicates, unit_checked=unit_checked
+        )
         chunks: Iterable[Matrix] = X
         if hasattr(X, "shape"):
             rows = as_rows(X, batch)
@@ -547,12 +556,14 @@ class Model:
             msg = f"outputs is {list(outputs)}; choose from {', '.join(there)}."
             raise ScinnError(msg)
         genes = len(self.genes)
-        inputs: dict[str, npt.NDArray[Any]] = {INPUT_EXPRESSION: _float32(expression, INPUT_EXPRESSION, (None, genes))}
+        inputs: dict[str, npt.NDArray[Any]] = {
+            INPUT_EXPRESSION: as_float32(expression, INPUT_EXPRESSION, (None, genes))
+        }
         if measured is not None:
-            inputs[INPUT_MEASURED] = _float32(measured, INPUT_MEASURED, (genes,))
+            inputs[INPUT_MEASURED] = as_float32(measured, INPUT_MEASURED, (genes,))
         narrow = set(outputs) & set(COLUMN_OUTPUTS.values())
         if narrow:
-            inputs[INPUT_COLUMNS] = _columns([0] if columns is None else columns, genes)
+            inputs[INPUT_COLUMNS] = as_columns([0] if columns is None else columns, genes)
         widths = dict.fromkeys(GENE_OUTPUTS, genes) | dict.fromkeys(narrow, inputs[INPUT_COLUMNS].size if narrow else 0)
         results = self._session.run(outputs, inputs)
         cells = inputs[INPUT_EXPRESSION].shape[0]
@@ -574,7 +585,7 @@ class Model:
         """Read the file again where there is one, and refuse another than was pickled."""
         self.__dict__.update(state)
         if self.path is not None:
-            self._content = _read(self.path)
+            self._content = read_onnx(self.path)
             if hashlib.sha256(self._content).hexdigest() != self.sha256:
                 msg = f"{self.path} is not the file any more that this model was loaded from. Load it again."
                 raise ScinnError(msg)
@@ -582,40 +593,3 @@ class Model:
 
     def _new_session(self) -> Session:
         return Session(self._content, providers=self.providers, source=self.source)
-
-
-def _read(path: Path) -> bytes:
-    try:
-        if path.exists() and not path.is_file():
-            msg = f"{path} is a folder or a device; a model is one .onnx file. Check the name."
-            raise ScinnError(msg)
-        with path.open("rb") as file:
-            return file.read(MAXIMUM_BYTES + 1)  # one more, so that a larger file is seen to be larger
-    except FileNotFoundError as error:
-        msg = f"{path} is not there. Check the name."
-        raise ScinnError(msg) from error
-    except OSError as error:
-        msg = f"{path} cannot be read: {error.strerror}."
-        raise ScinnError(msg) from error
-
-
-def _float32(value: npt.ArrayLike, name: str, shape: tuple[int | None, ...]) -> npt.NDArray[np.float32]:
-    """Return an array as the contract takes it; None in the shape stands for any size."""
-    array = np.ascontiguousarray(value, dtype=np.float32)
-    if array.ndim != len(shape) or any(
-        size not in (None, found) for size, found in zip(shape, array.shape, strict=True)
-    ):
-        wanted = " × ".join("cells" if size is None else f"{size:,}" for size in shape)
-        msg = f"{name} is of shape {array.shape}; it has to be {wanted}."
-        raise ScinnError(msg)
-    return array
-
-
-def _columns(value: npt.ArrayLike, genes: int) -> npt.NDArray[np.int64]:
-    """Return positions of genes as the contract takes them."""
-    array = np.asarray(value)
-    sound = array.ndim == 1 and array.dtype.kind in "iu" and array.size
-    if not sound or array.min() < 0 or array.max() >= genes:
-        msg = f"{INPUT_COLUMNS} has to be a list of positions from 0 to {genes - 1:,}, at least one."
-        raise ScinnError(msg)
-    return array.astype(np.int64)

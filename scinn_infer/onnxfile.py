@@ -15,6 +15,7 @@ from scinn_infer.errors import ScinnError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     Field = tuple[int, int | memoryview]
 
@@ -41,6 +42,28 @@ _NODE_TEXT = (1, 2, 3, 4)
 _TENSOR_TEXT = (8,)
 _VALUE_TEXT = (1,)
 _METADATA_TEXT = (1, 2)
+
+
+def read_onnx(path: Path) -> bytes:
+    """Return the bytes of a file, and no more of a large one than tells that it is too large.
+
+    Raises
+    ------
+    ScinnError
+        If it cannot be read.
+    """
+    try:
+        if path.exists() and not path.is_file():
+            msg = f"{path} is a folder or a device; a model is one .onnx file. Check the name."
+            raise ScinnError(msg)
+        with path.open("rb") as file:
+            return file.read(MAXIMUM_BYTES + 1)  # one more, so that a larger file is seen to be larger
+    except FileNotFoundError as error:
+        msg = f"{path} is not there. Check the name."
+        raise ScinnError(msg) from error
+    except OSError as error:
+        msg = f"{path} cannot be read: {error.strerror}."
+        raise ScinnError(msg) from error
 
 
 def check_onnx(content: bytes, *, source: str) -> None:

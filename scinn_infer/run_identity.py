@@ -31,7 +31,8 @@ DIGITS = 16
 def identify(model: Model, matrix: ExpressionMatrix, options: Mapping[str, object]) -> Identity:
     """Return what decides the result of a run, by the name that a sentence gives it.
 
-    Of the input's values some cells from all over it are looked at; a change of others shows in the dates of its files.
+    The number of threads is not among it, since a block of cells is computed in one. Of the input's values some cells
+    from all over it are looked at; a change of others shows in the dates of its files.
 
     Parameters
     ----------
@@ -49,7 +50,6 @@ def identify(model: Model, matrix: ExpressionMatrix, options: Mapping[str, objec
         "the expression in the input": _digest(_sampled(matrix)),
         "the size or the date of the input": _digest(_files(matrix.path)),
         **{option: _text(value) for option, value in options.items()},
-        "--threads": str(model.threads),
         "the execution provider": ", ".join(model.providers),
         "scinn": __version__,
         **{package: _version(package) for package in PACKAGES},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 from dataclasses import dataclass, replace
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy as np
 from scinn_infer.checks import cell_label
 from scinn_infer.columns import GeneColumns, result_dtype
 from scinn_infer.errors import ScinnError
+from scinn_infer.genes import gene_names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,28 +40,29 @@ class Selection:
     Attributes
     ----------
     only
-        Names of the genes that are wanted, in the order in which they are; None for all.
+        Names of the genes that are wanted, in the order in which they are, as a tuple, whatever they came in; None for
+        all.
     min_value
         What is filled below this, in the model's unit, stays zero; values that were observed stay whatever they are.
     dtype
-        Precision of the result; None for float64 where the batch is, and float32 otherwise.
+        Precision of the result, by name, whatever it was given as; None for float64 where the batch is, and float32
+        otherwise.
     """
 
-    only: tuple[str, ...] | None = None
+    only: Sequence[str] | None = None
     min_value: float = 0
-    dtype: str | None = None
+    dtype: npt.DTypeLike | None = None
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.min_value) and self.min_value >= 0):
-            msg = f"min_value is {self.min_value}; it has to be a number from 0 on, in the model's unit."
-            raise ScinnError(msg)
-        if self.dtype is not None and str(self.dtype) not in DTYPES:
-            msg = f"dtype is {self.dtype!r}; it is {', '.join(DTYPES)}."
-            raise ScinnError(msg)
+        if self.only is not None:
+            object.__setattr__(self, "only", tuple(gene_names(self.only, argument="only")))
+        object.__setattr__(self, "min_value", _least(self.min_value))
+        if self.dtype is not None:
+            object.__setattr__(self, "dtype", _precision(self.dtype))
 
     def result_dtype(self, dtype: npt.DTypeLike) -> np.dtype[np.floating[Any]]:
         """Return the precision of the result for a batch of that type."""
-        return result_dtype(dtype) if self.dtype is None else np.dtype(self.dtype)
+        return result_dtype(dtype) if self.dtype is None else np.dtype(str(self.dtype))
 
     def columns(self, genes: Sequence[str], *, source: str) -> Positions | None:
         """Return which of the batch's columns are wanted, in the order in which they are; None for all.
@@ -70,6 +73,27 @@ class Selection:
             As :func:`find_columns`.
         """
         return None if self.only is None else find_columns(genes, self.only, source=source)
+
+
+def _least(min_value: Any) -> float:
+    """Return a least value as a number."""
+    value = float(min_value) if isinstance(min_value, Real) else math.nan
+    if not (math.isfinite(value) and value >= 0):
+        msg = f"min_value is {min_value!r}; it has to be a number from 0 on, in the model's unit."
+        raise ScinnError(msg)
+    return value
+
+
+def _precision(dtype: Any) -> str:
+    """Return the name of a precision, which may be given as whatever numpy takes for a type."""
+    try:
+        name = np.dtype(dtype).name
+    except (TypeError, ValueError, SyntaxError):  # what numpy raises depends on how far it can read a text
+        name = ""
+    if name not in DTYPES:
+        msg = f"dtype is {dtype!r}; it is {', '.join(DTYPES)}."
+        raise ScinnError(msg)
+    return name
 
 
 WHOLE = Selection()

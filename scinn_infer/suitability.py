@@ -84,7 +84,14 @@ class Suitability:
         return "usable with warnings" if self.warnings else "fits"
 
 
-def examine(model: Model, matrix: ExpressionMatrix, *, duplicates: str = REFUSE, progress: bool = False) -> Suitability:
+def examine(
+    model: Model,
+    matrix: ExpressionMatrix,
+    *,
+    duplicates: str = REFUSE,
+    unit_checked: bool = False,
+    progress: bool = False,
+) -> Suitability:
     """Hold a batch against a model: its genes, its unit, its values, and its numbers against the training data's.
 
     Parameters
@@ -95,12 +102,21 @@ def examine(model: Model, matrix: ExpressionMatrix, *, duplicates: str = REFUSE,
         The batch; all of its cells are read.
     duplicates
         Whether columns that name the same gene of the model are refused or summed: ``"refuse"`` or ``"sum"``.
+    unit_checked
+        Whether the batch is known to be in the model's unit: it is not refused then where it looks like logarithms.
     progress
         Whether to show a progress bar on a terminal.
     """
     info = model.info
     match = match_genes(info, matrix.genes, source=matrix.source, duplicates=duplicates, table=matrix.gene_table)
-    known = Batch(genes=matrix.genes, match=match, unit=info.unit, source=matrix.source, cell_names=matrix.cell_names)
+    known = Batch(
+        genes=matrix.genes,
+        match=match,
+        unit=info.unit,
+        source=matrix.source,
+        cell_names=matrix.cell_names,
+        unit_checked=unit_checked,
+    )
     with busy("looking at some cells", enabled=progress):  # of a matrix stored by columns, this re-orders all
         refusals, cautions = _look_at_sample(matrix, known)
     if match.problem:

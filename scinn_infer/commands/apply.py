@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from scinn_infer.commands.models import ModelName, registry_option
-from scinn_infer.commands.options import quiet_option, speaker
+from scinn_infer.commands.options import quiet_option, speaker, unit_option
 from scinn_infer.policies import KEEP, POLICIES
 
 POLICY_HELP = " ".join(f"{name}: {policy.meaning}." for name, policy in POLICIES.items())
@@ -25,6 +25,7 @@ POLICY_HELP = " ".join(f"{name}: {policy.meaning}." for name, policy in POLICIES
 @click.option(
     "--sum-duplicates", is_flag=True, help="Sum columns that name the same gene of MODEL, instead of refusing them."
 )
+@unit_option
 @click.option("--key-added", metavar="NAME", default="scinn", show_default=True, help="Name of the new layer.")
 @click.option(
     "--quality/--no-quality",
@@ -68,6 +69,7 @@ def apply(
     transpose: bool,
     gene_column: str | None,
     sum_duplicates: bool,
+    unit_checked: bool,
     key_added: str,
     quality: bool,
     genes: str | None,
@@ -108,7 +110,8 @@ def apply(
     case: --dtype float16 refuses a batch with counts that it cannot hold, unless they are denoised.
 
     The values have to be in the unit that MODEL was trained on, which 'scinn-infer inspect' tells: for counts, the raw
-    ones, neither normalised nor log-transformed. They are often kept in a layer: see --layer.
+    ones, neither normalised nor log-transformed. They are often kept in a layer: see --layer. Counts of few genes that
+    were corrected to fractions can look like logarithms, and are refused unless --unit-checked says that they are not.
 
     Columns that are summed stay columns of their own: together they have the value of the gene. Where they are zero
     together the first gets it; elsewhere they stay as they are, or with --policy denoise share it as they did.
@@ -159,6 +162,7 @@ def apply(
             min_value=min_value,
             dtype=dtype,
             batch_size=batch_size,
+            unit_checked=unit_checked,
             overwrite=overwrite,
             resume=resume,
             report=from_options(report, genes=report_genes, labels=labels, overwrite=overwrite),

@@ -10,7 +10,7 @@ import click
 
 from scinn_infer.commands.console import number_text, print_json, print_table, printable, range_text
 from scinn_infer.commands.models import ModelName, registry_option
-from scinn_infer.commands.options import json_option, quiet_option
+from scinn_infer.commands.options import json_option, quiet_option, unit_option
 from scinn_infer.drift import UNLIKE
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ EXIT_CODES = {"fits": 0, "usable with warnings": 1, "refused": 2}
 @click.option(
     "--sum-duplicates", is_flag=True, help="Sum columns that name the same gene of MODEL, instead of refusing them."
 )
+@unit_option
 @registry_option
 @json_option
 @quiet_option
@@ -45,6 +46,7 @@ def check(
     transpose: bool,
     gene_column: str | None,
     sum_duplicates: bool,
+    unit_checked: bool,
     registries: tuple[str, ...],
     as_json: bool,
     quiet: bool,
@@ -75,7 +77,7 @@ def check(
     loaded = load(resolve(model, registries=registries, progress=not quiet))
     duplicates = SUM if sum_duplicates else REFUSE
     with open_matrix(new, layer=layer, transpose=transpose, gene_column=gene_column) as matrix:
-        found = examine(loaded, matrix, duplicates=duplicates, progress=not quiet)
+        found = examine(loaded, matrix, duplicates=duplicates, unit_checked=unit_checked, progress=not quiet)
     if as_json:
         print_json(_document(found, matrix, loaded, layer))
     else:

@@ -19,6 +19,10 @@ json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON document; docs/commands.md names its keys."
 )
 
+unit_option = click.option(
+    "--unit-checked", is_flag=True, help="Take the values as they are, even if they look like logarithms."
+)
+
 
 def speaker(*, quiet: bool) -> Callable[[str], None]:
     """Return what tells a sentence on stderr; under ``--quiet``, it tells nobody."""

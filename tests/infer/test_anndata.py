@@ -60,6 +60,15 @@ def test_reads_the_layer_that_is_named(adata, model):
     assert adata.uns["filled"]["source"] == "layers/counts"
 
 
+def test_takes_what_looks_like_logarithms_where_the_unit_is_known(adata, model):
+    adata.X = adata.X * np.float32(0.5)  # corrected counts, none of them large
+    with pytest.raises(ScinnError, match="log-transformed"):
+        scinn_infer.impute(adata, model)
+    scinn_infer.impute(adata, model, unit_checked=True)
+    expected = model.impute(adata.X, adata.var_names, unit_checked=True)
+    assert adata.layers["scinn"].tobytes() == expected.tobytes()
+
+
 def test_records_how_the_result_was_made(adata, model):
     scinn_infer.impute(adata, model)
     record = adata.uns["scinn"]
@@ -233,6 +242,8 @@ def test_a_copy_can_have_some_genes_alone(adata, model):
         scinn_infer.impute(adata, model, only=wanted)
     with pytest.raises(ScinnError, match="has no gene 'none'"):
         scinn_infer.impute(adata, model, only=["none"], copy=True)
+    with pytest.raises(ScinnError, match="only is the text 'GENE1'"):
+        scinn_infer.impute(adata, model, only="GENE1", copy=True)
     assert "scinn" not in adata.layers
 
 

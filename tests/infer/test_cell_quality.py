@@ -108,6 +108,16 @@ def test_what_is_recorded_is_the_same_and_the_result_too(model, counts, genes, q
     np.testing.assert_allclose(recorder.profile.gene_mean, counts.sum(axis=0) / 229, rtol=1e-5)
 
 
+@pytest.mark.parametrize("to", [np.array, sparse.csr_array, lambda X: [X[:50], X[50:]]])
+def test_corrected_counts_are_taken_where_the_unit_is_known(model, counts, genes, to):
+    X = counts * 0.5  # fractions, and no large value
+    with pytest.raises(ScinnError, match="log-transformed"):
+        model.assess(to(X), genes)
+    recorder = QualityRecorder(model.info)
+    model.impute(X, genes, unit_checked=True, recorder=recorder)
+    assert same(model.assess(to(X), genes, unit_checked=True), recorder.drain())
+
+
 def test_refuses_what_impute_refuses(model, counts, genes):
     with pytest.raises(ScinnError, match="looks log-transformed"):
         model.assess(np.log1p(counts), genes)

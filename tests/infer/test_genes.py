@@ -151,7 +151,7 @@ def test_the_floor_and_the_warning(model, genes, counts):
 
 
 def test_a_text_is_no_list_of_names(model):
-    with pytest.raises(ScinnError, match="one name for each column"):
+    with pytest.raises(ScinnError, match="genes is the text 'GENE1'; pass a list of names"):
         model.match("GENE1")
 
 

@@ -269,6 +269,29 @@ def test_refuses_what_cannot_be_imputed(model, counts, genes, X, sentence):
         model.impute(X(counts), genes)
 
 
+@pytest.mark.parametrize("batch_size", [0, -1, "3", 2.5, [1]])
+def test_refuses_a_batch_size_that_is_no_count(model, counts, genes, batch_size):
+    with pytest.raises(ScinnError, match=r"^batch_size is .*; it has to be a whole number from 1 on\.$"):
+        model.impute(counts, genes, batch_size=batch_size)
+
+
+@pytest.mark.parametrize(
+    ("names", "sentence"), [("GENE1", "genes is the text 'GENE1'; pass a list of names"), (None, "of type NoneType")]
+)
+def test_refuses_names_that_are_no_list(model, counts, names, sentence):
+    with pytest.raises(ScinnError, match=sentence):
+        model.impute(counts, names)
+
+
+@pytest.mark.parametrize("to", [np.array, sparse.csr_array, lambda X: [X]])
+def test_values_that_are_none_are_refused_where_the_unit_is_known(model, counts, genes, to):
+    X = np.log1p(counts)
+    assert (model.impute(X, genes, unit_checked=True)[X > 0] == X[X > 0]).all()
+    X[200, 6] = np.nan
+    with pytest.raises(ScinnError, match="cell 201, gene GENE7: the value is missing"):
+        list(model.impute_chunks(to(X), genes, unit_checked=True))
+
+
 def in_blocks(X):
     return [X[start : start + 96] for start in range(0, len(X), 96)]
 
@@ -351,7 +374,10 @@ def test_names_a_bad_value_in_any_chunk_by_its_place_in_the_whole(model, counts,
 
 @pytest.mark.parametrize(
     ("option", "sentence"),
-    [({"policy": "expected"}, "policy is 'expected'; it is 'keep' or 'denoise'"), ({"batch_size": 0}, "1 cell")],
+    [
+        ({"policy": "expected"}, "policy is 'expected'; it is 'keep' or 'denoise'"),
+        ({"batch_size": 0}, "batch_size is 0"),
+    ],
 )
 def test_refuses_options_at_once(model, counts, genes, option, sentence):
     with pytest.raises(ScinnError, match=sentence):

@@ -266,8 +266,12 @@ def test_threads(content, monkeypatch):
     assert scinn_infer.load(content, threads=3).threads == 3
     monkeypatch.setattr("scinn_infer.model.available_threads", lambda: 5)
     assert scinn_infer.load(content).threads == 5
-    with pytest.raises(ScinnError, match="threads is 0"):
-        scinn_infer.load(content, threads=0)
+    for threads in (0, "3", 2.5):
+        with pytest.raises(ScinnError, match=r"^threads is .*; it has to be a whole number from 1 on\.$"):
+            scinn_infer.load(content, threads=threads)
+    for threads in (0, "3", None):
+        with pytest.raises(ScinnError, match=r"^threads is .*; it has to be a whole number from 1 on\.$"):
+            scinn_infer.load(content, threads=1).with_threads(threads)
 
 
 def test_is_pickled_by_path_or_by_bytes(tiny, content, counts, genes, imputed):

@@ -80,6 +80,9 @@ def test_copies_of_a_gene_share_its_value_also_where_one_alone_is_chosen(model, 
         (["Albumin", "Actb"], "^X has no gene 'Albumin', nor 1 more of those that are named"),
         ([], "no gene is named"),
         (["GENE7", "GENE7"], "the gene 'GENE7' is named twice"),
+        ("GENE7", "^only is the text 'GENE7'; pass a list of names"),
+        (b"GENE7", "^only is the text b'GENE7'"),
+        (7, "^only is of type int; pass a list of names"),
     ],
 )
 def test_genes_that_cannot_be_chosen_are_refused(model, counts, genes, only, sentence):
@@ -102,10 +105,29 @@ def test_small_filled_values_stay_zero_and_nothing_observed_does(model, counts, 
     )
 
 
-@pytest.mark.parametrize("min_value", [-1, np.nan, np.inf])
+def test_chosen_genes_may_come_in_any_sequence(model, counts, genes):
+    expected = model.impute(counts, genes, only=["GENE7", "GENE3"])
+    for only in (np.array(["GENE7", "GENE3"]), [b"GENE7", b"GENE3"], (name for name in ("GENE7", "GENE3"))):
+        np.testing.assert_array_equal(model.impute(counts, genes, only=only), expected)
+
+
+@pytest.mark.parametrize("min_value", [-1, np.nan, np.inf, "3", None, [1]])
 def test_a_limit_that_is_none_is_refused(model, counts, genes, min_value):
     with pytest.raises(ScinnError, match="min_value is"):
         model.impute(counts, genes, min_value=min_value)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.dtype("float16"), "f2", "float16"])
+def test_a_precision_may_be_named_as_numpy_does(model, counts, genes, results, dtype):
+    half = model.impute(counts, genes, dtype=dtype)
+    np.testing.assert_array_equal(half, results["keep"].astype(np.float16))
+    assert half.dtype == "float16"
+
+
+@pytest.mark.parametrize("dtype", ["fine", "float128", np.int8, "int8,,", 16, [1], str])
+def test_a_precision_that_is_none_is_refused(model, counts, genes, dtype):
+    with pytest.raises(ScinnError, match=r"^dtype is .*; it is float16, float32, float64\.$"):
+        model.impute(counts, genes, dtype=dtype)
 
 
 def test_precision(model, counts, genes, results):

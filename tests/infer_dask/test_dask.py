@@ -81,13 +81,52 @@ def test_a_matrix_in_memory_becomes_lazy_too(form):
 
 def test_float64_and_the_threads_of_the_model_are_kept():
     precise = X.astype(np.float64) * 100.1  # fractions, as of TPM, of which there is a warning
-    lazy = MODEL.lazy(precise, GENES)
-    assert lazy.dtype == np.float64
     with pytest.warns(ScinnWarning, match="not whole numbers"):
-        result = lazy.compute(scheduler="synchronous")
+        lazy = MODEL.lazy(precise, GENES)
+    assert lazy.dtype == np.float64
+    result = lazy.compute(scheduler="synchronous")
     assert (result[precise.nonzero()] == precise.data).all()
     assert MODEL.with_threads(2).threads == 2
     assert MODEL.threads == 1
+
+
+CORRECTED = X.toarray() * np.float32(0.7)
+"""Counts with fractions; only cells beyond the first chunk hold a value that no logarithm reaches."""
+CORRECTED[300:, 0] = 40.5
+
+
+@pytest.mark.parametrize("form", [np.asarray, sparse.csr_matrix, sparse.csc_array])
+def test_all_of_a_matrix_in_memory_tells_its_unit(form):
+    matrix = form(CORRECTED)
+    with pytest.warns(ScinnWarning, match="not whole numbers"):
+        expected = MODEL.impute(matrix, GENES)
+    with pytest.warns(ScinnWarning, match="not whole numbers"):
+        lazy = MODEL.lazy(matrix, GENES, chunk_size=8)
+    assert lazy.compute().tobytes() == expected.tobytes()
+    with pytest.raises(ScinnError, match="log-transformed"):
+        MODEL.lazy(form(np.log1p(CORRECTED)), GENES)
+    with pytest.raises(ScinnError, match=f"cell 500, gene {GENES[0]}: -1, but expression is never negative"):
+        MODEL.lazy(form(np.vstack([CORRECTED[:-1], np.full((1, 51), -1)])), GENES)
+
+
+def test_each_chunk_of_a_dask_array_tells_its_unit_unless_it_is_known():
+    array = da.from_array(CORRECTED, chunks=(100, -1))
+    first = MODEL.lazy(array, GENES)[:100]
+    with pytest.raises(ScinnError, match="log-transformed"):
+        first.compute()
+    known = MODEL.lazy(array, GENES, unit_checked=True)
+    assert known.name != MODEL.lazy(array, GENES).name  # or a cluster would take one's failure for the other's
+    assert known.compute().tobytes() == MODEL.impute(CORRECTED, GENES, unit_checked=True).tobytes()
+    alone = anndata.AnnData(CORRECTED[:100], var=pd.DataFrame(index=GENES))
+    assert (scinn_infer.dask.impute(alone, MODEL, unit_checked=True).compute() == known[:100].compute()).all()
+
+
+@pytest.mark.parametrize("to", [list, np.array, pd.Index])
+def test_names_may_be_bytes_as_elsewhere(to):
+    names = to([gene.encode() for gene in GENES])
+    assert (MODEL.lazy(X, names).compute() == MODEL.impute(X, names)).all()
+    adata = anndata.AnnData(X.copy())
+    assert (scinn_infer.dask.impute(adata, MODEL, genes=names).compute() == EXPECTED).all()
 
 
 def test_copies_are_summed_when_asked_to():
@@ -157,7 +196,11 @@ def test_a_bad_value_is_named_by_its_row_in_the_whole():
         (X, {"genes": GENES, "policy": "replace"}, "policy is 'replace'"),
         (X, {"genes": GENES, "layer": "counts"}, "has no layers"),
         (X, {"genes": GENES, "chunk_size": 0}, "chunk_size is 0"),
+        (X, {"genes": GENES, "chunk_size": "8"}, "chunk_size is '8'; it has to be a whole number"),
         (X, {"genes": GENES, "threads": 0}, "threads is 0"),
+        (X, {"genes": GENES, "threads": None}, "threads is None; it has to be a whole number"),
+        (X, {"genes": "GENE1"}, "genes is the text 'GENE1'"),
+        (anndata.AnnData(X.toarray()), {"genes": "GENE1"}, "genes is the text 'GENE1'"),
         (X, {"genes": ["a"] * 51}, "of the model's 60 genes"),
         ([[1]], {"genes": ["a"]}, "X is a list"),
         (da.ones((2, 3, 4)), {"genes": ["a"]}, "3 dimensions"),

@@ -304,6 +304,21 @@ def test_takes_corrected_counts_whose_first_cells_hold_no_large_value(
     assert (anndata.read_h5ad(out).layers["scinn"][X != 0] == X[X != 0]).all()
 
 
+@pytest.mark.parametrize("name", ["out.h5ad", "out.zarr"])
+def test_takes_what_looks_like_logarithms_where_the_unit_is_known(
+    apply, refused, tmp_path, model, make_counts, make_adata, name
+):
+    X = make_counts(300).clip(0, 20) / 2  # corrected counts, none of them large
+    make_adata(X).write_h5ad(tmp_path / "new.h5ad")
+    assert "log-transformed" in refused(tmp_path / "new.h5ad")
+    assert apply(tmp_path / "new.h5ad", "--unit-checked", output=tmp_path / name)[0] == 0
+    after = (anndata.read_zarr if name.endswith("zarr") else anndata.read_h5ad)(tmp_path / name)
+    np.testing.assert_array_equal(after.layers["scinn"], model.impute(X, model.genes, unit_checked=True))
+    X[299, 6] = np.nan
+    make_adata(X).write_h5ad(tmp_path / "new.h5ad")
+    assert "GENE7" in refused(tmp_path / "new.h5ad", "--unit-checked", output=tmp_path / "other.h5ad")
+
+
 def test_looks_for_another_unit_beyond_the_first_cells(refused, tmp_path, make_counts, make_adata):
     X = make_counts(3000)
     X[1000:] = np.log1p(X[1000:])
@@ -376,6 +391,22 @@ def test_one_cell_is_enough(apply, out, tmp_path, make_counts, make_adata):
     make_adata(make_counts(1)).write_h5ad(tmp_path / "new.h5ad")
     assert apply(tmp_path / "new.h5ad")[0] == 0
     assert anndata.read_h5ad(out).layers["scinn"].shape == (1, 60)
+
+
+@pytest.mark.parametrize(
+    ("option", "sentence"),
+    [
+        ({"only": "GENE1"}, "only is the text 'GENE1'"),
+        ({"batch_size": 0}, "batch_size is 0; it has to be a whole number from 1 on"),
+        ({"batch_size": "3"}, "batch_size is '3'; it has to be a whole number from 1 on"),
+        ({"min_value": "3"}, "min_value is '3'; it has to be a number from 0 on"),
+        ({"dtype": "fine"}, "dtype is 'fine'; it is float16"),
+    ],
+)
+def test_refuses_arguments_of_the_wrong_kind(new, out, model, option, sentence):
+    with pytest.raises(ScinnError, match=sentence):
+        apply_file(model, new, out, **option)
+    assert not out.exists()
 
 
 def test_refuses_a_policy_that_there_is_not(apply, new, out, model, tmp_path):

@@ -198,6 +198,14 @@ def test_check_refuses_with_all_reasons(check, make_adata, make_counts, change, 
     assert document["batch"] is None
 
 
+def test_check_takes_what_looks_like_logarithms_where_the_unit_is_known(check, make_adata, make_counts):
+    adata = make_adata(make_counts(300).clip(0, 20) / 2)
+    assert check(adata)[0] == 2
+    code, document = check(adata, "--unit-checked")
+    assert (code, document["refusals"]) == (0, [])
+    assert document["batch"]["cells"] == 300
+
+
 def test_check_prints_every_reason(run, tiny, tmp_path, make_adata, make_counts):
     make_adata(np.log1p(make_counts(30)), genes=[f"other{number}" for number in range(60)]).write_h5ad(
         tmp_path / "new.h5ad"

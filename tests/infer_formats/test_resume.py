@@ -196,6 +196,20 @@ def test_a_run_that_is_killed_and_resumed_makes_the_same_store(case, sources, mo
     assert (path.read_bytes() if path.is_file() else contents(path)) == before
 
 
+@pytest.mark.parametrize(("begun", "resumed"), [(1, 2), (2, 1)])
+def test_another_number_of_threads_makes_the_same_store(begun, resumed, model, source, tmp_path, out):
+    apply_file(model, source, tmp_path / "whole.zarr")
+
+    def run():
+        apply_file(model.with_threads(begun), source, out)
+
+    assert killed(run, at=KEEPS_AGAIN, of="reached.npz.", folder=out.parent)
+    said = []
+    apply_file(model.with_threads(resumed), source, out, resume=True, say=said.append)
+    assert any(f"Going on with {out} after" in sentence for sentence in said)
+    assert contents(out) == contents(tmp_path / "whole.zarr")
+
+
 def test_a_kill_that_leaves_both_stores_without_a_name_loses_neither(model, sources, tmp_path, out):
     """To replace a store takes two renames; a kill may come between them."""
     path = sources["zarr 2"]
@@ -282,7 +296,6 @@ def touched(source, **_):
     ("change", "options", "named"),
     [
         (None, {"model": "another"}, r"the model differs \(SHA-256 [0-9a-f]{16} there, SHA-256 [0-9a-f]{16} now\)"),
-        (None, {"model": "two threads"}, r"--threads differs \(1 there, 2 now\)"),
         (None, {"policy": "denoise"}, r"--policy differs \(keep there, denoise now\)"),
         (None, {"min_value": 0.1}, r"--min-value differs \(0.0 there, 0.1 now\)"),
         (None, {"dtype": "float16", "policy": "keep"}, r"--dtype differs \(not given there, float16 now\)"),
@@ -297,12 +310,8 @@ def touched(source, **_):
 def test_another_run_does_not_go_on(stopped, source, out, model, tmp_path, change, options, named):
     if change:
         change(source)
-    models = {
-        "another": lambda: scinn_infer.load(another_model(), threads=1),
-        "two threads": lambda: scinn_infer.load(TINY, threads=2),
-    }
     asked = {**options}
-    applied = models[asked.pop("model")]() if "model" in asked else model
+    applied = scinn_infer.load(another_model(), threads=1) if asked.pop("model", "") else model
     before = contents(stopped)
     with pytest.raises(ScinnError, match=rf"out.zarr.part is of another run: {named}.*start again with --overwrite"):
         apply_file(applied, source, out, resume=True, **asked)
