@@ -19,8 +19,7 @@ from scinn_infer.errors import ScinnError, ScinnWarning
 from scinn_infer.genes import REFUSE
 from scinn_infer.h5ad_cells import CellColumns
 from scinn_infer.inputs.matrix import preparation
-from scinn_infer.inputs.opening import open_matrix
-from scinn_infer.inputs.recognise import files_of
+from scinn_infer.inputs.opening import files_of, open_matrix
 from scinn_infer.labels import read_labels
 from scinn_infer.outputs import (
     begin_result,
@@ -87,6 +86,7 @@ def apply_file(
     unit_checked: bool = False,
     overwrite: bool = False,
     resume: bool = False,
+    keep: Sequence[Path] = (),
     report: ReportRequest | None = None,
     say: Callable[[str], object] | None = None,
     progress: bool = False,
@@ -107,7 +107,8 @@ def apply_file(
     path
         The file or folder with the batch, in the model's unit.
     output
-        The ``.h5ad`` file to write, or the zarr store if the name ends in ``.zarr``.
+        The ``.h5ad`` file to write, or the zarr store if the name ends in ``.zarr``. A name that ends as another
+        format's is refused.
     policy
         ``"keep"``: non-zeros are kept bit for bit; zeros are filled with values that can stand beside these, so that a
         cell adds up to more than it did. ``"denoise"``: every entry of the genes that the model knows is the model's,
@@ -187,7 +188,7 @@ def apply_file(
         "--dtype": selection.dtype,
     }
     path, output = Path(path), Path(output)
-    inputs = [*files_of(path), *([model.path] if model.path else [])]
+    inputs = [*files_of(path), *([model.path] if model.path else []), *keep]
     check_place(output, overwrite=overwrite, keep=inputs, resume=resume)
     if report:
         report.check(keep=inputs, beside=[output])

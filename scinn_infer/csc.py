@@ -7,6 +7,7 @@ read from the few buckets that hold them.
 
 from __future__ import annotations
 
+import errno
 import tempfile
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
@@ -30,6 +31,9 @@ PIECE = 1 << 20
 """Entries that are dealt at a time: about 50 MB at work."""
 
 PURPOSE = "re-ordering a matrix stored by columns"
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""A full disk, and a quota that is used up."""
 
 
 class Entries(Protocol):
@@ -144,7 +148,9 @@ def naming_full_disk(folder: Path, purpose: str = PURPOSE) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        msg = f"{purpose} failed to write to {folder}: {error.strerror}. Make room there."
+        elsewhere = "Choose a folder that can be written to, by the output's name or by TMPDIR"
+        advice = "Make room there" if error.errno in FULL else elsewhere
+        msg = f"{purpose} failed to write to {folder}: {error.strerror}. {advice}."
         raise ScinnError(msg) from error
 
 

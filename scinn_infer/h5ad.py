@@ -187,7 +187,7 @@ def _open(path: Path) -> h5py.File:
     if path.stat().st_size == 0:
         msg = f"{path} is empty (0 bytes). Copy or download it again."
         raise ScinnError(msg)
-    with path.open("rb"):  # says more about missing permission than HDF5 does
+    with naming_damage(str(path)), path.open("rb"):  # says more about missing permission than HDF5 does
         pass
     if not h5py.is_hdf5(path):
         msg = f"{path} is not an HDF5 file, so no .h5ad whatever its name. Convert it with anndata.AnnData.write_h5ad."

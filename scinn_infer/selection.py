@@ -99,6 +99,10 @@ def _precision(dtype: Any) -> str:
 WHOLE = Selection()
 
 
+class UnknownGeneError(ScinnError):
+    """A gene is wanted that the batch does not have."""
+
+
 def find_columns(genes: Sequence[str], only: Sequence[str], *, source: str) -> Positions:
     """Return the columns of the genes that are wanted, in that order. A name that several columns have means them all.
 
@@ -114,7 +118,9 @@ def find_columns(genes: Sequence[str], only: Sequence[str], *, source: str) -> P
     Raises
     ------
     ScinnError
-        If none is named, one is named twice, or the batch lacks one; the message tells names that are close.
+        If none is named or one is named twice.
+    UnknownGeneError
+        If the batch lacks one; the message tells names that are close.
     """
     places: dict[str, list[int]] = {}
     for position, gene in enumerate(genes):
@@ -129,7 +135,7 @@ def find_columns(genes: Sequence[str], only: Sequence[str], *, source: str) -> P
     unknown = [gene for gene in only if gene not in places]
     if unknown:
         msg = f"{source} has no gene {unknown[0]!r}{_and_others(unknown)}.{_close(unknown[0], places)}"
-        raise ScinnError(msg)
+        raise UnknownGeneError(msg)
     return np.array([place for gene in only for place in places[gene]], dtype=np.intp)
 
 

@@ -10,6 +10,7 @@ import contextlib
 import difflib
 import hashlib
 import os
+import shlex
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -142,7 +143,7 @@ def find(name: str, *, registries: Sequence[str] = ()) -> Found:
     Raises
     ------
     ScinnError
-        If no registry has it; the message lists the models that there are.
+        If no registry has it; the message lists the models that there are, or says that it is a file.
     """
     wanted, _, version = name.partition("@")
     known: dict[str, None] = {}  # a set that keeps the order
@@ -170,6 +171,21 @@ def list_models(*, registries: Sequence[str] = ()) -> list[Found]:
         If a registry cannot be read.
     """
     return [Found(entry, registry.place) for registry in read_registries(registries) for entry in registry.models]
+
+
+def shipped_models() -> list[Found]:
+    """Return the models that come with scINN, and ask no other registry.
+
+    Raises
+    ------
+    ScinnError
+        If their registry cannot be read.
+    """
+    folder = shipped_folder()
+    if folder is None:
+        return []
+    registry = _read_registry(str(folder))
+    return [Found(entry, registry.place) for entry in registry.models]
 
 
 def read_registries(registries: Sequence[str] = ()) -> Iterator[Registry]:
@@ -256,6 +272,12 @@ def _verify(path: Path, found: Found) -> None:
 
 
 def _unknown(name: str, known: list[str]) -> str:
+    with contextlib.suppress(OSError):  # too long for a file's name, for one
+        if Path(name).is_file():
+            return (
+                f"{name} is a file, and what is asked for is the name of a model: 'scinn-infer models list' has them. "
+                f"What a file says of itself is shown by: scinn-infer inspect {shlex.quote(name)}"
+            )
     close = difflib.get_close_matches(name.lower(), known, cutoff=0.4)
     guess = f" Did you mean {' or '.join(close)}?" if close else ""
     listed = ", ".join(known) or "none"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,7 +10,7 @@ import numpy as np
 from scipy import sparse
 
 from scinn_infer.commands.console import print_json
-from scinn_infer.commands.options import json_option, quiet_option
+from scinn_infer.commands.options import INPUT, json_option, quiet_option
 from scinn_infer.errors import ScinnError
 from scinn_infer.labels import read_labels
 from scinn_infer.progress import track
@@ -20,14 +19,15 @@ from scinn_train.transforms import HEADLINE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
 
 ROWS_AT_ONCE = 1024
 
 
 @click.command(short_help="How well cell types can be told apart, before and after imputation.")
-@click.argument("raw", type=click.Path(path_type=Path))
-@click.argument("imputed", type=click.Path(path_type=Path))
+@click.argument("raw", type=INPUT)
+@click.argument("imputed", type=INPUT)
 @click.option("--labels", required=True, metavar="COLUMN", help="Column of RAW's obs with the known cell types.")
 @click.option("--layer", default="scinn", show_default=True, metavar="NAME", help="Layer of IMPUTED that was imputed.")
 @click.option("--raw-layer", metavar="NAME", help="Layer of RAW that it was imputed from.  [default: X]")

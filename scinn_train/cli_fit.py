@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from scinn_infer.commands.console import print_json
-from scinn_infer.commands.options import json_option, quiet_option, speaker
+from scinn_infer.commands.options import INPUT, json_option, quiet_option, speaker
 from scinn_infer.contract import UNITS
 from scinn_infer.errors import ScinnError
-from scinn_infer.inputs.recognise import files_of
+from scinn_infer.inputs.opening import files_of
 from scinn_infer.labels import read_labels
 from scinn_infer.progress import busy
 from scinn_infer.report.request import check_genes, from_options, page_after
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="Fit scINN on a reference and export it as one .onnx file.")
-@click.argument("reference", type=click.Path(path_type=Path))
+@click.argument("reference", type=INPUT)
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The model file to write (.onnx).")
 @click.option("--layer", metavar="NAME", help="Layer with the expression.  [default: X]")
 @click.option("--transpose", is_flag=True, help="The rows of a .csv or .tsv table are genes, not cells.")
@@ -145,10 +145,11 @@ def fit(
         scinn-train fit reference.h5ad -o tissue.onnx --report fit.html --labels cell_type
         scinn-train fit reference.h5ad -o tissue.onnx --resume
     """  # noqa: D301 - \b keeps click from filling the lines
-    check_output(output, overwrite=overwrite, keep=files_of(reference))
+    inputs = files_of(reference)
+    check_output(output, overwrite=overwrite, keep=inputs)
     request = from_options(report, genes=report_genes, labels=labels, overwrite=overwrite)
     if request:
-        request.check(keep=files_of(reference), beside=[output])
+        request.check(keep=inputs, beside=[output])
     checkpoint = output.with_name(output.name + SUFFIX)
     check_checkpoint(checkpoint, resume=resume or overwrite)
     config = Config.preset(

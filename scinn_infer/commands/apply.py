@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from scinn_infer.commands.models import ModelName, registry_option
-from scinn_infer.commands.options import quiet_option, speaker, unit_option
+from scinn_infer.commands.options import INPUT, quiet_option, speaker, unit_option
 from scinn_infer.policies import KEEP, POLICIES
 
 POLICY_HELP = " ".join(f"{name}: {policy.meaning}." for name, policy in POLICIES.items())
@@ -16,7 +16,7 @@ POLICY_HELP = " ".join(f"{name}: {policy.meaning}." for name, policy in POLICIES
 
 @click.command(short_help="Impute new cells, from file to file.")
 @click.argument("model", type=ModelName())
-@click.argument("new", type=click.Path(path_type=Path))
+@click.argument("new", type=INPUT)
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The .h5ad or .zarr to write.")
 @click.option("--policy", type=click.Choice(list(POLICIES)), default=KEEP, show_default=True, help=POLICY_HELP)
 @click.option("--layer", metavar="NAME", help="The layer to impute; X if not given.")
@@ -137,7 +137,7 @@ def apply(
     os.environ.setdefault("ZARR_THREADING__MAX_WORKERS", "1")
 
     from scinn_infer.apply import apply_file
-    from scinn_infer.asked_genes import read_asked_genes
+    from scinn_infer.asked_genes import naming_no_file, read_asked_genes
     from scinn_infer.genes import REFUSE, SUM
     from scinn_infer.model import load
     from scinn_infer.outputs.unfinished import has_reached, unfinished_folder
@@ -145,30 +145,33 @@ def apply(
     from scinn_infer.store import resolve
 
     say = speaker(quiet=quiet)
+    asked = None if genes is None else read_asked_genes(genes)
     try:
-        apply_file(
-            load(resolve(model, registries=registries, progress=not quiet), threads=threads),
-            new,
-            output,
-            policy=policy,
-            layer=layer,
-            transpose=transpose,
-            gene_column=gene_column,
-            duplicates=SUM if sum_duplicates else REFUSE,
-            key_added=key_added,
-            quality=quality,
-            only=None if genes is None else read_asked_genes(genes),
-            write_matrix=not no_matrix,
-            min_value=min_value,
-            dtype=dtype,
-            batch_size=batch_size,
-            unit_checked=unit_checked,
-            overwrite=overwrite,
-            resume=resume,
-            report=from_options(report, genes=report_genes, labels=labels, overwrite=overwrite),
-            say=say,
-            progress=not quiet,
-        )
+        with naming_no_file(asked):
+            apply_file(
+                load(resolve(model, registries=registries, progress=not quiet), threads=threads),
+                new,
+                output,
+                policy=policy,
+                layer=layer,
+                transpose=transpose,
+                gene_column=gene_column,
+                duplicates=SUM if sum_duplicates else REFUSE,
+                key_added=key_added,
+                quality=quality,
+                only=None if asked is None else asked.names,
+                write_matrix=not no_matrix,
+                min_value=min_value,
+                dtype=dtype,
+                batch_size=batch_size,
+                unit_checked=unit_checked,
+                overwrite=overwrite,
+                resume=resume,
+                keep=[asked.file] if asked and asked.file else [],
+                report=from_options(report, genes=report_genes, labels=labels, overwrite=overwrite),
+                say=say,
+                progress=not quiet,
+            )
     except KeyboardInterrupt:
         if has_reached(output):
             folder = unfinished_folder(output)

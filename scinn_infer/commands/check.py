@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from scinn_infer.commands.console import number_text, print_json, print_table, printable, range_text
 from scinn_infer.commands.models import ModelName, registry_option
-from scinn_infer.commands.options import json_option, quiet_option, unit_option
+from scinn_infer.commands.options import INPUT, json_option, quiet_option, unit_option
 from scinn_infer.drift import UNLIKE
+from scinn_infer.errors import ScinnError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from scinn_infer.contract import ModelInfo
     from scinn_infer.genes import GeneMatch
@@ -28,7 +29,7 @@ EXIT_CODES = {"fits": 0, "usable with warnings": 1, "refused": 2}
 
 @click.command(short_help="Tell whether a model fits new cells: exit code 0, 1 or 2.")
 @click.argument("model", type=ModelName())
-@click.argument("new", type=click.Path(path_type=Path))
+@click.argument("new", type=INPUT)
 @click.option("--layer", metavar="NAME", help="The layer to check; X if not given.")
 @click.option("--transpose", is_flag=True, help="The rows of a .csv or .tsv table are genes, not cells.")
 @click.option("--gene-column", metavar="NAME", help="Column of var with the genes' names; the index if not given.")
@@ -59,7 +60,7 @@ def check(
     against what the model was trained on, and says how sure it is where the cells do not look like the tissue. Every
     value is looked at; nothing is written.
 
-    Exit codes: 0 fits; 1 usable with warnings; 2 refused.
+    Exit codes: 0 fits; 1 usable with warnings; 2 refused, also for what cannot be read.
 
     \b
     Example:
@@ -74,10 +75,15 @@ def check(
     from scinn_infer.store import resolve
     from scinn_infer.suitability import examine
 
-    loaded = load(resolve(model, registries=registries, progress=not quiet))
-    duplicates = SUM if sum_duplicates else REFUSE
-    with open_matrix(new, layer=layer, transpose=transpose, gene_column=gene_column) as matrix:
-        found = examine(loaded, matrix, duplicates=duplicates, unit_checked=unit_checked, progress=not quiet)
+    try:
+        loaded = load(resolve(model, registries=registries, progress=not quiet))
+        duplicates = SUM if sum_duplicates else REFUSE
+        with open_matrix(new, layer=layer, transpose=transpose, gene_column=gene_column) as matrix:
+            found = examine(loaded, matrix, duplicates=duplicates, unit_checked=unit_checked, progress=not quiet)
+    except ScinnError as error:
+        if as_json:  # whoever reads the documents of many batches finds the reason in each
+            print_json(_document_unread(str(error), new, layer))
+        raise
     if as_json:
         print_json(_document(found, matrix, loaded, layer))
     else:
@@ -112,6 +118,18 @@ def _document(found: Suitability, matrix: ExpressionMatrix, model: Model, layer:
         "training": _numbers(found.training),
         "profile_correlation": found.profile_correlation,
         "drift": found.drift and found.drift.document(),
+    }
+
+
+def _document_unread(sentence: str, new: Path, layer: str | None) -> dict[str, Any]:
+    """Return the document about a batch or a model that cannot be read: the same keys, and only the reason is known."""
+    unknown = dict.fromkeys(("cells", "genes", "storage", "dtype"))
+    return {
+        "verdict": "refused",
+        "refusals": [sentence],
+        "warnings": [],
+        "input": {"file": str(new), "layer": layer, **unknown, "notes": []},
+        **dict.fromkeys(("model", "genes", "batch", "training", "profile_correlation", "drift")),
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from dataclasses import asdict
 from pathlib import Path
@@ -13,14 +14,15 @@ from click.shell_completion import CompletionItem
 from scinn_infer.commands.console import number_text, print_json, print_table, printable
 from scinn_infer.commands.group import CommandGroup
 from scinn_infer.commands.options import json_option, quiet_option
+from scinn_infer.errors import ScinnError
 
 if TYPE_CHECKING:
     from scinn_infer.registry import ModelEntry
     from scinn_infer.store import Found
 
 
-class ModelName(click.ParamType):  # type: ignore[type-arg]  # click before 8.2 has none
-    """A model file, or the name of a model: completed as either."""
+class RegisteredName(click.ParamType):  # type: ignore[type-arg]  # click before 8.2 has none
+    """The name of a model."""
 
     name = "model"
 
@@ -30,13 +32,21 @@ class ModelName(click.ParamType):  # type: ignore[type-arg]  # click before 8.2 
         param: click.Parameter,  # noqa: ARG002
         incomplete: str,
     ) -> list[CompletionItem]:
-        """Return the names that begin so, of the models that come with scINN; the shell adds the files."""
-        from scinn_infer.store import list_models
+        """Return the names that begin so, of the models that come with scINN: a Tab waits for no other registry."""
+        from scinn_infer.store import shipped_models
 
-        names = (found.entry.name for found in list_models())
-        return [CompletionItem(name) for name in names if name.startswith(incomplete)] + [
-            CompletionItem(incomplete, type="file")
-        ]
+        with contextlib.suppress(ScinnError):
+            names = (found.entry.name for found in shipped_models())
+            return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+        return []
+
+
+class ModelName(RegisteredName):
+    """A model file, or the name of a model: completed as either."""
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Return the names that begin so; the shell adds the files."""
+        return [*super().shell_complete(ctx, param, incomplete), CompletionItem(incomplete, type="file")]
 
 
 registry_option = click.option(
@@ -90,7 +100,7 @@ def list_command(registries: tuple[str, ...], as_json: bool) -> None:
 
 
 @models.command()
-@click.argument("name", type=ModelName())
+@click.argument("name", type=RegisteredName())
 @registry_option
 @json_option
 def show(name: str, registries: tuple[str, ...], as_json: bool) -> None:
@@ -115,7 +125,7 @@ def show(name: str, registries: tuple[str, ...], as_json: bool) -> None:
 
 
 @models.command()
-@click.argument("name", type=ModelName())
+@click.argument("name", type=RegisteredName())
 @click.option("-o", "--output", type=click.Path(path_type=Path), metavar="DIR", help="A folder to copy the file into.")
 @registry_option
 @click.option("--overwrite", is_flag=True, help="Replace the file in DIR if it is there.")

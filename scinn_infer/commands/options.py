@@ -6,12 +6,16 @@ command says along the way, progress bars, warnings and errors go to stderr.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+INPUT = click.Path(path_type=Path, readable=False)
+"""A file or folder to read. Whether it is there and may be read is told by who reads it, as for every other trouble."""
 
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="Say nothing but warnings and errors.")
 

@@ -14,7 +14,7 @@ import numpy as np
 from scinn_infer.damage import naming_damage
 from scinn_infer.errors import ScinnError
 from scinn_infer.inputs.matrix import FileMatrix
-from scinn_infer.inputs.names import look_like_cells, look_like_genes
+from scinn_infer.inputs.names import all_numbers, first_repeated, heads_names, look_like_cells, look_like_genes
 from scinn_infer.inputs.recognise import open_text
 from scinn_infer.inputs.spool import Spooled, as_float32
 from scinn_infer.unchanged import Unchanged
@@ -41,11 +41,12 @@ def open_delimited(path: Path, *, transpose: bool, temporary_folder: Path) -> Fi
     Raises
     ------
     ScinnError
-        If lines differ in length, or rows and columns seem to be taken for each other.
+        If lines differ in length, rows and columns seem to be taken for each other, or the lines seem to have no names.
     """
     with naming_damage(str(path)):
         table = _Table(path)
     genes, cells = (table.rows, table.columns) if transpose else (table.columns, table.rows)
+    notes = _check_names(path, table, of="genes" if transpose else "cells")
     _check_direction(path, genes, cells, transpose=transpose)
     storage = Spooled(
         lambda: (entry if not transpose else (entry[1], entry[0], entry[2]) for entry in table.entries()),
@@ -54,7 +55,24 @@ def open_delimited(path: Path, *, transpose: bool, temporary_folder: Path) -> Fi
         storage="text",
         folder=temporary_folder,
     )
-    return FileMatrix(path, source=str(path), storage=storage, genes=genes, cells=cells)
+    return FileMatrix(path, source=str(path), storage=storage, genes=genes, cells=cells, notes=notes)
+
+
+def _check_names(path: Path, table: _Table, *, of: str) -> list[str]:
+    """Refuse a table whose first column seems to be values; return what is to be said of one where it may be.
+
+    A table that was written without its index has a value in front of each line, and a gene would be lost unseen.
+    """
+    if heads_names(table.corner) or not all_numbers(table.rows):
+        return []
+    if (name := first_repeated(table.rows)) is None:
+        return [f"{path}: the numbers in the first column, {table.corner[:40]!r}, are taken for the names of the {of}."]
+    msg = (
+        f"{path}: its lines have no names in front: the first column, {table.corner[:40]!r}, holds numbers, some of "
+        f"them more than once, such as {name[:40]}. Write it with the names of the {of} in front (in pandas without "
+        f"index=False); if these numbers are the names, call that column {of.removesuffix('s')!r}."
+    )
+    raise ScinnError(msg)
 
 
 def _check_direction(path: Path, genes: list[str], cells: list[str], *, transpose: bool) -> None:
@@ -70,7 +88,10 @@ def _check_direction(path: Path, genes: list[str], cells: list[str], *, transpos
 
 
 class _Table:
-    """The names of a table, and its numbers when they are asked for."""
+    """The names of a table, and its numbers when they are asked for.
+
+    ``corner`` is the field above the names of the rows; empty if there is none.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path, self._unchanged = path, Unchanged(path, source=str(path))
@@ -84,7 +105,7 @@ class _Table:
             msg = f"{path} has one line only; expected are the names of the columns, then a line for each row."
             raise ScinnError(msg)
         count = self._count(first[2])
-        self.columns = names[1:] if len(names) == count + 1 else names
+        self.corner, self.columns = (names[0], names[1:]) if len(names) == count + 1 else ("", names)
         self.rows = []
         for number, name, rest in chain([first], lines):
             if self._count(rest) != len(self.columns):

@@ -30,6 +30,7 @@ LINES_AT_A_TIME = 1 << 17
 
 KINDS = ("integer", "real")
 FIELDS = ("gene", "cell", "value")
+CELLS_FILES, GENES_FILES = ("barcodes.tsv",), ("features.tsv", "genes.tsv")
 
 
 def open_mtx(path: Path, *, temporary_folder: Path) -> FileMatrix:
@@ -44,9 +45,7 @@ def open_mtx(path: Path, *, temporary_folder: Path) -> FileMatrix:
         If one of the three files is not there, is damaged, or does not fit the others.
     """
     matrix = _only_matrix(path) if path.is_dir() else path
-    prefix = matrix.name.removesuffix(".gz").removesuffix("matrix.mtx") if is_mtx_name(matrix.name) else ""
-    cells_file = _beside(matrix, prefix, ("barcodes.tsv",))
-    genes_file = _beside(matrix, prefix, ("features.tsv", "genes.tsv"))
+    cells_file, genes_file = _beside(matrix, CELLS_FILES), _beside(matrix, GENES_FILES)
     cells, features = _lines(cells_file), [line.split("\t") for line in _lines(genes_file)]
     unchanged = Unchanged(matrix, source=str(matrix))
     genes_named, cells_named, entries = _sizes(matrix)
@@ -81,13 +80,27 @@ def _only_matrix(folder: Path) -> Path:
     return there[0]
 
 
-def _beside(matrix: Path, prefix: str, names: tuple[str, ...]) -> Path:
-    wanted = [f"{prefix}{name}{suffix}" for name in names for suffix in ("", ".gz")]
-    for name in wanted:
-        if (matrix.parent / name).is_file():
-            return matrix.parent / name
+def names_beside(matrix: Path) -> list[Path]:
+    """Return the files that name the cells and the genes of ``matrix.mtx``, as far as they are there."""
+    return [file for names in (CELLS_FILES, GENES_FILES) if (file := _find_beside(matrix, _written(matrix, names)))]
+
+
+def _beside(matrix: Path, names: tuple[str, ...]) -> Path:
+    wanted = _written(matrix, names)
+    if file := _find_beside(matrix, wanted):
+        return file
     msg = f"{matrix.parent} has {matrix.name}, but no {', '.join(wanted[:-1])} or {wanted[-1]}. Copy it there too."
     raise ScinnError(msg)
+
+
+def _find_beside(matrix: Path, names: list[str]) -> Path | None:
+    return next((file for name in names if (file := matrix.parent / name).is_file()), None)
+
+
+def _written(matrix: Path, names: tuple[str, ...]) -> list[str]:
+    """Return how files that belong to a matrix may be called: with its prefix, compressed or not."""
+    prefix = matrix.name.removesuffix(".gz").removesuffix("matrix.mtx") if is_mtx_name(matrix.name) else ""
+    return [f"{prefix}{name}{suffix}" for name in names for suffix in ("", ".gz")]
 
 
 def _lines(path: Path) -> list[str]:

@@ -7,11 +7,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from scinn_infer.damage import naming_damage
 from scinn_infer.errors import ScinnError
 from scinn_infer.h5ad import H5adMatrix, import_io
 from scinn_infer.inputs.delimited import open_delimited
 from scinn_infer.inputs.loom import open_loom
-from scinn_infer.inputs.mtx import open_mtx
+from scinn_infer.inputs.mtx import names_beside, open_mtx
 from scinn_infer.inputs.recognise import Format, recognise
 from scinn_infer.inputs.tenx_h5 import open_tenx_h5
 from scinn_infer.inputs.zarr_store import open_root, open_zarr
@@ -97,6 +98,22 @@ def _open_other(kind: Format, path: Path, *, layer: str | None, transpose: bool,
         case Format.MTX:
             return open_mtx(path, temporary_folder=folder)
     return open_delimited(path, transpose=transpose, temporary_folder=folder)
+
+
+def files_of(path: Path) -> list[Path]:
+    """Return what an input consists of and an output must not be.
+
+    That is a file, with those beside it that name its cells and genes, or a folder and what lies directly in it.
+
+    Raises
+    ------
+    ScinnError
+        If there is a file that is in no format that is read, or a folder that may not be looked into.
+    """
+    with naming_damage(str(path)):
+        if path.is_dir():
+            return [path, *sorted(path.iterdir())]
+        return [path, *(names_beside(path) if path.is_file() and recognise(path) is Format.MTX else [])]
 
 
 @contextmanager

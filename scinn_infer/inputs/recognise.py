@@ -44,8 +44,13 @@ def recognise(path: Path) -> Format:
     Raises
     ------
     ScinnError
-        If it is not there, is empty, or is in no format that is read.
+        If it is not there, is empty, may not be read, or is in no format that is read.
     """
+    with naming_damage(str(path)):
+        return _recognise(path)
+
+
+def _recognise(path: Path) -> Format:
     if path.is_dir():
         return _folder(path)
     if not path.is_file():
@@ -61,11 +66,6 @@ def recognise(path: Path) -> Format:
     if start.startswith(ZIP_MAGIC):
         return _zip(path)
     return _text(path)
-
-
-def files_of(path: Path) -> list[Path]:
-    """Return a file or folder and what lies directly in it: what an output must not be."""
-    return [path, *(sorted(path.iterdir()) if path.is_dir() else [])]
 
 
 def open_text(path: Path) -> BinaryIO:
@@ -127,7 +127,7 @@ def _hdf5_layout(file: h5py.File) -> Format:
 
 
 def _zip(path: Path) -> Format:
-    with naming_damage(str(path)), zipfile.ZipFile(path) as archive:
+    with zipfile.ZipFile(path) as archive:
         names = archive.namelist()
     if any(name.rpartition("/")[2] in ZARR_MARKS for name in names):
         return Format.ZARR
@@ -136,7 +136,7 @@ def _zip(path: Path) -> Format:
 
 
 def _text(path: Path) -> Format:
-    with naming_damage(str(path)), open_text(path) as file:
+    with open_text(path) as file:
         head = file.read(HEAD)
     try:
         line = head.decode("utf-8-sig", errors="strict" if len(head) < HEAD else "ignore").partition("\n")[0]

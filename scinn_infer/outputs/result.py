@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from scinn_infer.outputs.unfinished import Unfinished
     from scinn_infer.run_identity import Identity
 
+HDF5_SUFFIXES = (".h5ad", ".h5", ".hdf5", "")
+"""How a name may end that is to become an ``.h5ad`` file."""
+
 
 def check_place(output: Path, *, overwrite: bool, keep: Sequence[Path], resume: bool = False) -> None:
     """Refuse an output that must not be written, before any work is done for it.
@@ -41,8 +44,9 @@ def check_place(output: Path, *, overwrite: bool, keep: Sequence[Path], resume: 
     Raises
     ------
     ScinnError
-        If it is one of ``keep``, exists (without ``overwrite``) or has no folder to be in; if a package that writes it
-        is not installed; if what an earlier run has reached would be lost, or there cannot be anything to resume.
+        If it is one of ``keep``, exists (without ``overwrite``) or has no folder to be in; if its name ends as another
+        format's; if a package that writes it is not installed; if what an earlier run has reached would be lost, or
+        there cannot be anything to resume.
     """
     import_io("writing")
     if is_zarr(output):
@@ -63,6 +67,12 @@ def check_place(output: Path, *, overwrite: bool, keep: Sequence[Path], resume: 
         )
         raise ScinnError(msg)
     check_output(output, overwrite=overwrite, keep=keep)
+    if output.suffix.lower() not in HDF5_SUFFIXES:
+        msg = (
+            f"the output {output} cannot be a {output.suffix}: what is written is an .h5ad file, or a zarr store. Give "
+            "it a name that ends in .h5ad or in .zarr."
+        )
+        raise ScinnError(msg)
     check_unlocked(output)
 
 
@@ -148,7 +158,8 @@ def write_result(
 ) -> None:
     """Write what the input holds and what is added to it, by the output's name.
 
-    It is a zarr store if the name ends in ``.zarr``, and an ``.h5ad`` file otherwise.
+    It is a zarr store if the name ends in ``.zarr``, and an ``.h5ad`` file otherwise: :func:`check_place` refuses a
+    name that ends as another format's.
 
     An ``.h5ad`` file and a zarr store are kept with all that is in them; of other formats the matrix becomes ``X``
     (CSR), and what the file says of its genes ``var``.

@@ -23,7 +23,7 @@ def asked(line: str) -> dict[str, str]:
 
 def answers_in(shown: str) -> list[tuple[str, ...]]:
     """Return type and value of each answer."""
-    return [tuple(answer.split(",", 1)) for answer in shown.splitlines()]
+    return [tuple(answer.split(",", 1)) for answer in shown.splitlines() if answer]
 
 
 @pytest.mark.parametrize(
@@ -34,6 +34,8 @@ def answers_in(shown: str) -> list[tuple[str, ...]]:
         ("scinn-infer apply --policy d", [("plain", "denoise")]),
         ("scinn-infer apply mod", [("file", "mod")]),
         ("scinn-infer apply human-p", [("plain", "human-pancreas"), ("file", "human-p")]),
+        ("scinn-infer models show human-p", [("plain", "human-pancreas")]),
+        ("scinn-infer models fetch mod", []),
         ("scinn-infer apply model.onnx new.h5ad -o im", [("file", "im")]),
         ("scinn-infer completion ", [("plain", "bash"), ("plain", "zsh"), ("plain", "fish")]),
         ("scinn-infer nonsense --", [("plain", "--version"), ("plain", "--help")]),
@@ -51,6 +53,22 @@ def test_answers(line, answers, monkeypatch, capfd):
     shown, said = capfd.readouterr()
     assert said == ""
     assert answers_in(shown) == answers
+
+
+@pytest.mark.parametrize("place", ["no/such/folder", "http://127.0.0.1:9/models"])
+@pytest.mark.parametrize("shipped", [True, False])
+def test_a_registry_that_cannot_be_reached_is_not_waited_for(place, shipped, monkeypatch, capfd, tmp_path):
+    monkeypatch.setenv("SCINN_MODELS", place)
+    monkeypatch.setattr("scinn_infer.store.read_url", lambda *_, **__: pytest.fail("it asked the network"))
+    if not shipped:
+        (tmp_path / "registry.json").write_text("damaged")
+        monkeypatch.setattr("scinn_infer.store.shipped_folder", lambda: tmp_path)
+    for name, value in asked("scinn-infer apply human-p").items():
+        monkeypatch.setenv(name, value)
+    assert infer_main() == 0
+    shown, said = capfd.readouterr()
+    assert said == ""
+    assert answers_in(shown) == [("plain", "human-pancreas")] * shipped + [("file", "human-p")]
 
 
 @pytest.mark.parametrize(

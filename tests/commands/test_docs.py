@@ -86,9 +86,9 @@ def told(capfd, program: str, *words: object):
     return json.loads(capfd.readouterr().out)
 
 
-@pytest.mark.parametrize("verdict", ["fits", "other"])
+@pytest.mark.parametrize("verdict", ["fits", "other", "not there"])
 def test_the_keys_of_check(capfd, tiny, batches, verdict, documented_keys):
-    document = told(capfd, "scinn-infer", "check", tiny, batches[verdict])
+    document = told(capfd, "scinn-infer", "check", tiny, batches.get(verdict, "none.h5ad"))
     assert set(document) == documented_keys("scinn-infer check")
     page = COMMANDS.partition("### `scinn-infer check --json`")[2].partition("###")[0]
     for part in ("input", "model", "genes", "batch"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import shlex
 import socket
 import subprocess
 import sys
@@ -371,6 +372,19 @@ def test_a_model_is_fetched(server, content, cache, tmp_path, capfd):
     assert run(*arguments) == 2
     assert "exists already" in capfd.readouterr().err
     assert run(*arguments, "--overwrite") == 0
+
+
+@pytest.mark.parametrize("command", ["show", "fetch"])
+@pytest.mark.parametrize("file", ["tissue.onnx", "my model"])
+def test_a_file_is_no_name_and_it_is_said_what_shows_it(command, file, tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    Path(file).touch()
+    for path in (file, tmp_path / file):
+        assert run("models", command, path) == 2
+        said = capfd.readouterr().err
+        assert f"{path} is a file, and what is asked for is the name of a model" in said
+        assert f"scinn-infer inspect {shlex.quote(str(path))}" in said
+        assert "no file of that name" not in said
 
 
 def test_the_commands_take_names(write, entry, content, capfd, tmp_path, monkeypatch):

@@ -421,6 +421,20 @@ def test_refuses_a_policy_that_there_is_not(apply, new, out, model, tmp_path):
 # ---- the output
 
 
+@pytest.mark.parametrize("name", ["imputed.csv", "x.h5ad.gz", "x.zarr.zip", "x.loom"])
+def test_refuses_a_name_of_another_format(refused, new, tmp_path, name):
+    output = tmp_path / name
+    sentence = refused(new, output=output)
+    assert f"the output {output} cannot be a {output.suffix}: what is written is an .h5ad" in sentence
+    assert "a name that ends in .h5ad or in .zarr" in sentence
+
+
+@pytest.mark.parametrize("name", ["imputed", "IMPUTED.H5AD", "imputed.h5", "imputed.hdf5"])
+def test_an_h5ad_file_may_be_called_otherwise(apply, new, tmp_path, name):
+    assert apply(new, output=tmp_path / name)[0] == 0
+    assert "scinn" in anndata.read_h5ad(tmp_path / name).layers
+
+
 def test_refuses_an_output_that_exists(refused, apply, out, new):
     out.write_text("old")
     assert "exists already" in refused(new)

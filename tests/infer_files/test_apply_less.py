@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections import namedtuple
+from pathlib import Path
 
 import anndata
 import h5py
@@ -96,9 +97,46 @@ def test_genes_may_be_in_a_file(apply, out, new, tmp_path):
     assert "is no text in UTF-8" in said
 
 
+@pytest.mark.parametrize("name", ["my,genes.txt", "GENE9"])
+def test_what_is_a_file_is_read_whatever_it_is_called(apply, out, new, tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    Path(name).write_text("GENE4\nGENE3\n")
+    assert apply(new, "--genes", name)[0] == 0
+    assert list(read(out).var_names) == ["GENE4", "GENE3"]
+
+
+def test_genes_may_have_ends_of_lines_between_them(apply, out, new):
+    genes = [f"GENE{number}" for number in range(60, 0, -1)]
+    assert apply(new, "--genes", "\n".join(genes))[0] == 0  # longer than a file's name may be
+    assert list(read(out).var_names) == genes
+
+
+def test_a_folder_called_as_a_gene_hides_no_gene(apply, out, new, tmp_path, monkeypatch):
+    (tmp_path / "GENE4").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert apply(new, "--genes", "GENE4")[0] == 0
+    assert list(read(out).var_names) == ["GENE4"]
+
+
+@pytest.mark.parametrize("output", ["genes.txt", "genes.h5ad", "old.zarr"])
+def test_the_list_of_genes_is_not_replaced(apply, new, tmp_path, output):
+    file = tmp_path / output
+    if output == "old.zarr":  # the list lies in a store that may be replaced
+        assert apply(new, output=file)[0] == 0
+        file = file / "genes.txt"
+    file.write_text("GENE4\n")
+    code, said = apply(new, "--genes", str(file), "--overwrite", output=tmp_path / output)
+    assert code == 2
+    assert f"the output {tmp_path / output} " in said
+    assert file.read_text() == "GENE4\n"
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
+        (["--genes", "nofile.txt"], "has no gene 'nofile.txt'. Check how the batch writes its genes' names."),
+        (["--genes", "nofile.txt"], "There is no file 'nofile.txt' either."),
+        (["--genes", ""], "no gene is named with --genes. Name some, with commas between them, or a text file"),
         (["--genes", "GENE3,gene12"], "has no gene 'gene12'. Is GENE12"),
         (["--genes", ","], "no gene is named"),
         (["--no-matrix", "--no-quality"], "nothing to write"),

@@ -229,10 +229,19 @@ def test_check_reads_a_layer(check, make_adata, make_counts):
     assert check(adata, "--layer", "counts")[0] == 0
 
 
-def test_check_refuses_a_file_that_cannot_be_read(run, tiny, tmp_path):
-    code, printed, said = run("check", tiny, tmp_path / "none.h5ad", "--json")
+@pytest.mark.parametrize("missing", ["none.h5ad", "none.onnx"])
+def test_check_refuses_a_file_that_cannot_be_read(run, tiny, new, missing):
+    words = (tiny, new.with_name(missing)) if missing.endswith(".h5ad") else (new.with_name(missing), new)
+    code, printed, said = run("check", *words)
     assert (code, printed) == (2, "")
-    assert "none.h5ad is not there" in said
+    assert f"{missing} is not there" in said
+    code, printed, said_with_json = run("check", *words, "--json", "--layer", "counts")
+    document = json.loads(printed)
+    assert (code, said_with_json) == (2, said)
+    assert (document["verdict"], document["warnings"]) == ("refused", [])
+    assert said == f"scinn-infer: error: {document['refusals'][0]}\n"
+    assert document["input"]["file"] == str(words[1])
+    assert document["input"]["layer"] == "counts"
 
 
 def test_names_from_files_do_not_steer_the_terminal(run, tiny, tmp_path, make_adata, make_counts):

@@ -17,6 +17,7 @@ from scinn_infer import ScinnError
 from scinn_infer.apply import apply_file
 from scinn_infer.cli import group, main_for
 from scinn_infer.report.request import ReportRequest
+from scinn_train.cli import group as train_group
 
 
 def dense(X) -> np.ndarray:
@@ -222,6 +223,32 @@ def test_never_writes_to_the_input(batch, model, tmp_path):
         with pytest.raises(ScinnError, match=r"is within .*new\.zarr, a zarr store that is never written to"):
             apply_file(model, store, tmp_path / "out.zarr", report=ReportRequest(path=store / name))
     assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize(("version", "compress"), [(2, False), (3, True)])
+def test_never_writes_to_the_names_beside_a_matrix(batch, tmp_path, capfd, version, compress):
+    matrix = next(mtx(version, compress=compress, prefix="GSM1_")(tmp_path, batch).glob("*matrix*"))
+    (tmp_path / "link.html").symlink_to(next(matrix.parent.glob("*barcodes*")))
+    before = contents(tmp_path)
+    for file in [tmp_path / "link.html", *matrix.parent.iterdir()]:
+        for words in (("-o", file), ("-o", tmp_path / "out.h5ad", "--report", file)):
+            code, _, said = run(capfd, "apply", TINY, matrix, *words, "--overwrite")
+            assert code == 2
+            assert "is the same file as" in said
+        arguments = ["fit", matrix, "-o", file, "--overwrite"]
+        assert main_for(train_group, "scinn-train", list(map(str, arguments))) == 2
+        assert "is the same file as" in capfd.readouterr().err
+    assert contents(tmp_path) == before
+
+
+def test_never_writes_to_the_model(batch, tmp_path, capfd):
+    path, model = table()(tmp_path, batch), tmp_path / "tissue.h5ad"  # whatever it is called
+    model.write_bytes(TINY.read_bytes())
+    for words in (("-o", model), ("-o", tmp_path / "out.h5ad", "--report", model)):
+        code, _, said = run(capfd, "apply", model, path, *words, "--overwrite")
+        assert code == 2
+        assert "is the same file as" in said
+    assert model.read_bytes() == TINY.read_bytes()
 
 
 def test_a_page_does_not_become_a_part_of_the_result(batch, model, tmp_path):

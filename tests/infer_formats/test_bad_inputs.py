@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
+import json
+import os
 import sys
+import tempfile
 import zipfile
 from pathlib import Path
 
@@ -11,10 +15,12 @@ import h5py
 import numpy as np
 import pytest
 import zarr
-from formats_by_hand import FORMATS, TRANSPOSED, loom, mtx, read_all, table, tenx_2, tenx_3, zarr_store
+from formats_by_hand import FORMATS, TINY, TRANSPOSED, h5ad, loom, mtx, read_all, table, tenx_2, tenx_3, zarr_store
 from scipy import sparse
 
 from scinn_infer import ScinnError
+from scinn_infer.cli import group, main_for
+from scinn_infer.inputs import open_matrix
 
 
 def refused(path, *, names=None, **options) -> str:
@@ -89,6 +95,66 @@ def test_refuses_a_damaged_store(name, batch, tmp_path):
     chunk = max(filter(Path.is_file, (path / "X" / "data").rglob("*")), key=lambda file: file.stat().st_size)
     chunk.write_bytes(chunk.read_bytes()[:20])
     assert "truncated or damaged" in refused(path)
+
+
+# ---- what may not be read
+
+
+@pytest.fixture
+def forbid(monkeypatch):
+    """Have the system refuse to open files of some name, as it does to whoever is not root."""
+    opened = Path.open
+
+    def forbid(name: str) -> None:
+        def refusing(path, *arguments, **options):
+            if path.name == name:
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+            return opened(path, *arguments, **options)
+
+        monkeypatch.setattr(Path, "open", refusing)
+
+    return forbid
+
+
+@pytest.mark.parametrize(
+    ("write", "name"),
+    [
+        (h5ad, "new.h5ad"),
+        (tenx_3, "new.h5"),
+        (table(), "new.csv"),
+        (mtx(3, compress=False), "features.tsv"),
+        (mtx(3, compress=True), "matrix.mtx.gz"),
+        (zarr_store(sparse.csr_matrix, 2), "0"),
+    ],
+)
+def test_what_may_not_be_read_is_not_told_as_damage(batch, tmp_path, forbid, write, name):
+    path = write(tmp_path, batch)
+    forbid(name)
+    sentence = refused(path)
+    assert "cannot be read: Permission denied" in sentence
+    assert name in sentence
+    assert "Ask whoever owns it to let you read it" in sentence
+    assert "damaged" not in sentence
+
+
+def test_what_may_not_be_read_has_a_document_too(batch, tmp_path, monkeypatch, forbid, capfd):
+    path = h5ad(tmp_path, batch)
+    forbid("new.h5ad")
+    monkeypatch.setattr(os, "access", lambda *_, **__: False)  # what click asks for arguments
+    assert main_for(group, "scinn-infer", ["check", str(TINY), str(path), "--json"]) == 2
+    assert "new.h5ad cannot be read: Permission denied" in json.loads(capfd.readouterr().out)["refusals"][0]
+
+
+@pytest.mark.parametrize(("number", "advice"), [(errno.ENOSPC, "Make room there"), (errno.EACCES, "Choose a folder")])
+@pytest.mark.parametrize("write", [table(), zarr_store(sparse.csc_matrix, 2)])
+def test_room_is_asked_for_where_there_is_none(batch, tmp_path, monkeypatch, write, number, advice):
+    def refusing(**_):
+        raise OSError(number, os.strerror(number))
+
+    path = write(tmp_path, batch)
+    monkeypatch.setattr("tempfile.TemporaryFile", refusing)
+    sentence = refused(path, names=f"failed to write to {tempfile.gettempdir()}: {os.strerror(number)}. {advice}")
+    assert "damaged" not in sentence
 
 
 # ---- 10x Genomics
@@ -250,6 +316,33 @@ def test_names_the_line_and_the_column(batch, tmp_path, line, change, problem):
     edit(path, edited)
     sentence = refused(path)
     assert problem.replace("AATAAAAA", batch.cells[3][:8]) in sentence
+
+
+@pytest.mark.parametrize("transpose", [False, True])
+def test_a_table_without_names_in_front_loses_no_gene(batch, tmp_path, transpose):
+    frame = batch.adata().to_df()
+    (frame.T if transpose else frame).to_csv(tmp_path / "new.csv", index=False)
+    sentence = refused(tmp_path / "new.csv", transpose=transpose)
+    first, named = (batch.cells[0], "genes") if transpose else ("GENE1", "cells")
+    assert f"no names in front: the first column, '{first}', holds numbers" in sentence
+    assert f"Write it with the names of the {named} in front" in sentence
+
+
+@pytest.mark.parametrize("heading", ["", "cell", "Cell_ID", "barcode", "obs_names", "Unnamed: 0", "index"])
+@pytest.mark.parametrize("names", [range(130), [number % 65 for number in range(130)]], ids=["once", "twice"])
+def test_cells_may_have_numbers_for_names_below_a_heading_that_says_so(batch, tmp_path, heading, names):
+    batch.adata().to_df().set_axis(names).rename_axis(heading).to_csv(tmp_path / "new.csv")
+    X, genes, cells, _ = read_all(tmp_path / "new.csv")
+    np.testing.assert_array_equal(X, batch.X)
+    assert (genes, cells) == (batch.genes, list(map(str, names)))
+
+
+def test_numbers_that_may_be_names_are_taken_for_names_and_told(batch, tmp_path):
+    batch.adata().to_df().set_axis(range(130)).rename_axis("number").to_csv(tmp_path / "new.csv")
+    with open_matrix(tmp_path / "new.csv") as matrix:
+        assert matrix.cells == list(map(str, range(130)))
+        (note,) = matrix.notes
+    assert "the numbers in the first column, 'number', are taken for the names of the cells" in note
 
 
 def test_a_table_of_one_line_is_none(tmp_path):
