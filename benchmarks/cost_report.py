@@ -57,7 +57,7 @@ HOW = """
 ## Where the time goes
 
 The networks are wide and shallow, so that an element of the matrix costs little arithmetic and many passes. By
-onnxruntime's own profile of 12,000 genes on one thread, of some 80 µs for each cell
+onnxruntime's own profile of 12,000 genes on one thread, of some 80 µs for each cell that the whole file takes
 
 - 28 are the two products, near what the processor can do;
 - 22 are the logarithm of the input, which onnxruntime computes four at a time whatever the processor has;
@@ -68,9 +68,9 @@ keep every bit. Taking the training means off after the first product instead of
 done: it makes the error against torch three times as large. Blocks of 12 to 192 cells differ by less than the
 measurement does, so they are still of 96.
 
-Around the call, scINN reads, checks, spreads the sparse rows into a dense block and checks the result: some 25 µs for
-each cell, of which reading HDF5 is half. None of it is in onnxruntime's threads, and these gain little on operations so
-small. So each block goes through all of it in one thread, and others in other threads; the caller's own reads and
+scINN therefore takes the logarithms itself, of what is not zero alone, and hands them to the rest of the graph
+(`log_expression.py`): some 9 µs for what takes the graph 34. Around that it reads, checks, spreads the sparse rows into a
+dense block and checks the result. None of it is in onnxruntime's threads, and these gain little on operations so small. So each block goes through all of it in one thread, and others in other threads; the caller's own reads and
 writes. That is why another number of threads changes no bit of a result.
 """
 

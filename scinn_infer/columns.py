@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
@@ -34,6 +35,41 @@ def csr_of(
     return rows
 
 
+@dataclass(frozen=True, eq=False)
+class Entries:
+    """Where the rows of a block may not be zero.
+
+    Attributes
+    ----------
+    positions
+        In the rows one after another (entries,).
+    per_row
+        How many of them are in each row (rows,).
+    """
+
+    positions: npt.NDArray[np.intp]
+    per_row: npt.NDArray[np.intp]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ModelBlock:
+    """A block of a batch as the network takes it.
+
+    Attributes
+    ----------
+    expression
+        In the model's unit and genes, with empty cells up to a fixed number of rows (rows × model genes).
+    cells
+        How many of the rows are cells.
+    entries
+        Where it may not be zero; None where that is not known.
+    """
+
+    expression: npt.NDArray[np.float32]
+    cells: int
+    entries: Entries | None = None
+
+
 class GeneColumns:
     """Where each gene of a batch stands in the model, and the other way round.
 
@@ -60,17 +96,36 @@ class GeneColumns:
         self._batch_column[match.columns[self._known]] = np.flatnonzero(self._known)
         self._copies = _Copies(match.columns)
 
-    def to_model(self, block: Rows, *, out: npt.NDArray[np.float32]) -> None:
-        """Write a block (cells × genes) in the model's genes (cells × model genes); those that it lacks are zero."""
+    def to_model(self, block: Rows, *, out: npt.NDArray[np.float32]) -> ModelBlock:
+        """Return a block of the batch (cells × genes) in the model's genes; those that it lacks are zero.
+
+        Parameters
+        ----------
+        block
+            Some cells.
+        out
+            Is written over, and is the expression of what is returned (rows × model genes); rows that are left are
+            empty cells.
+        """
+        cells = block.shape[0]
+        dense, sparse_rows = out[:cells], None
         if not isinstance(block, np.ndarray):
-            self._renumber(block).toarray(out=out)
+            sparse_rows = self._renumber(block)
+            sparse_rows.toarray(out=dense)
         elif self._same:
-            out[...] = block
+            dense[...] = block
         else:
-            out[...] = np.take(block, self._batch_column, axis=1, mode="wrap")
-            out[:, self._missing] = 0
+            dense[...] = np.take(block, self._batch_column, axis=1, mode="wrap")
+            dense[:, self._missing] = 0
         if self._copies:
-            out[:, self._copies.genes] = self._copies.sums(self._copies.observed(block))
+            dense[:, self._copies.genes] = self._copies.sums(self._copies.observed(block))
+        out[cells:] = 0
+        if sparse_rows is None:
+            return ModelBlock(expression=out, cells=cells)
+        per_row = np.zeros(len(out), dtype=np.intp)
+        per_row[:cells] = np.diff(sparse_rows.indptr)
+        positions = np.repeat(np.arange(0, out.size, out.shape[1]), per_row) + sparse_rows.indices
+        return ModelBlock(expression=out, cells=cells, entries=Entries(positions, per_row))
 
     def to_batch(
         self, result: npt.NDArray[np.float32], block: Rows, *, keep_nonzeros: bool

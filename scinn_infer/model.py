@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from scinn_infer.contract import (
 from scinn_infer.errors import ScinnError
 from scinn_infer.formats import outputs_of, takes_columns
 from scinn_infer.genes import REFUSE, GeneMatch, match_genes
+from scinn_infer.log_expression import LogExpression, find_log_expression
 from scinn_infer.network_inputs import as_columns, as_float32
 from scinn_infer.onnxfile import check_onnx, read_onnx
 from scinn_infer.policies import KEEP, find_policy
@@ -37,7 +39,7 @@ from scinn_infer.threads import available_threads
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     import dask.array
@@ -46,7 +48,9 @@ if TYPE_CHECKING:
     from scinn_infer.batch import Batch
     from scinn_infer.cell_quality import CellQuality, SeenCells
     from scinn_infer.checks import Matrix
-    from scinn_infer.columns import Rows
+    from scinn_infer.columns import ModelBlock, Rows
+
+    Outputs = dict[str, npt.NDArray[np.float32]]
 
 GENE_OUTPUTS = (OUTPUT_IMPUTED, OUTPUT_EXPECTED, OUTPUT_DENOISED)
 """The outputs with a column for each gene."""
@@ -426,11 +430,11 @@ class Model:
             output = COLUMN_OUTPUTS[output]
         outputs = (output,) if recorder is None else (output, *QUALITY_OUTPUTS)
 
-        def network(
-            expression: npt.NDArray[np.float32], cells: int
-        ) -> tuple[npt.NDArray[np.float32], SeenCells | None]:
-            results = self.run(expression, batch.match.measured, outputs=outputs, columns=columns if alone else None)
-            seen = None if recorder is None else recorder.look(expression, results, cells=cells)
+        run = self._of_blocks(batch.match.measured, outputs, columns=columns if alone else None)
+
+        def network(block: ModelBlock) -> tuple[npt.NDArray[np.float32], SeenCells | None]:
+            results = run(block)
+            seen = None if recorder is None else recorder.look(block.expression, results, cells=block.cells)
             return results[output] if columns is None or alone else results[output][:, columns], seen
 
         return impute_stream(
@@ -512,10 +516,10 @@ class Model:
 
     def record_blocks(self, chunks: Iterable[Matrix], batch: Batch, recorder: QualityRecorder) -> Iterator[int]:
         """Do what :meth:`record` does a block at a time, and yield how many cells it has, once it is recorded."""
+        run = self._of_blocks(batch.match.measured, QUALITY_OUTPUTS)
 
-        def look(_: int, block: Rows, expression: npt.NDArray[np.float32]) -> SeenCells:
-            results = self.run(expression, batch.match.measured, outputs=QUALITY_OUTPUTS)
-            return recorder.look(expression, results, cells=block.shape[0])
+        def look(_: int, __: Rows, block: ModelBlock) -> SeenCells:
+            return recorder.look(block.expression, run(block), cells=block.cells)
 
         for cells, seen in for_each_block(chunks, batch, GeneColumns(batch.match), look, threads=self.threads):
             recorder.record(seen)
@@ -561,11 +565,39 @@ class Model:
         }
         if measured is not None:
             inputs[INPUT_MEASURED] = as_float32(measured, INPUT_MEASURED, (genes,))
-        narrow = set(outputs) & set(COLUMN_OUTPUTS.values())
-        if narrow:
+        if set(outputs) & set(COLUMN_OUTPUTS.values()):
             inputs[INPUT_COLUMNS] = as_columns([0] if columns is None else columns, genes)
-        widths = dict.fromkeys(GENE_OUTPUTS, genes) | dict.fromkeys(narrow, inputs[INPUT_COLUMNS].size if narrow else 0)
-        results = self._session.run(outputs, inputs)
+        return self._compute(outputs, inputs)
+
+    def _of_blocks(
+        self, measured: npt.NDArray[np.float32], outputs: Sequence[str], *, columns: npt.ArrayLike | None = None
+    ) -> Callable[[ModelBlock], Outputs]:
+        """Return what computes outputs of the blocks of one batch, as :meth:`run` does but for the last digit."""
+        if self._log_expression is None:
+            return lambda block: self.run(block.expression, measured, outputs=outputs, columns=columns)
+        logarithms = self._log_expression.of_batch(measured)
+        fixed: dict[str, npt.NDArray[Any]] = {INPUT_MEASURED: measured}
+        if columns is not None:
+            fixed[INPUT_COLUMNS] = as_columns(columns, len(self.genes))
+
+        def run(block: ModelBlock) -> Outputs:
+            given = logarithms.of_block(block)
+            return self._compute(outputs, fixed | {INPUT_EXPRESSION: block.expression} | given, given=tuple(given))
+
+        return run
+
+    @cached_property
+    def _log_expression(self) -> LogExpression | None:
+        """How the logarithms are computed that the network begins with; None where the file has to do it."""
+        return find_log_expression(self._content, self._new_session(), genes=len(self.genes))
+
+    def _compute(
+        self, outputs: Sequence[str], inputs: Mapping[str, npt.NDArray[Any]], *, given: tuple[str, ...] = ()
+    ) -> Outputs:
+        """Run the network, or what is left of it from some given values on; refuse results of a wrong shape."""
+        narrow = inputs[INPUT_COLUMNS].size if INPUT_COLUMNS in inputs else 0
+        widths = dict.fromkeys(GENE_OUTPUTS, len(self.genes)) | dict.fromkeys(COLUMN_OUTPUTS.values(), narrow)
+        results = self._session.run(outputs, inputs, given=given)
         cells = inputs[INPUT_EXPRESSION].shape[0]
         for name, result in zip(outputs, results, strict=True):
             if result.ndim != 2 or len(result) != cells or result.shape[1] != widths.get(name, result.shape[1]):
@@ -579,7 +611,8 @@ class Model:
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out the session, which cannot be pickled, and the content where a path leads to it."""
-        return self.__dict__ | {"_session": None, "_content": None if self.path else self._content}
+        kept = {name: value for name, value in self.__dict__.items() if name != "_log_expression"}
+        return kept | {"_session": None, "_content": None if self.path else self._content}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Read the file again where there is one, and refuse another than was pickled."""

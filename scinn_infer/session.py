@@ -43,9 +43,10 @@ _OPEN: WeakSet[Session] = WeakSet()
 class Session:
     """Run a model file's bytes, with onnxruntime sessions that are made when they are first needed.
 
-    There is one for each set of outputs that is asked for, of a file that has been cut down to what leads to them. Such
-    a session cannot be pickled. Nor can it be used after a fork, where its threads are missing; a child would even
-    wait for them when it ends. So it is closed before a fork, and parent and child each make a new one.
+    There is one for each set of outputs that is asked for, of a file that has been cut down to what leads to them, or
+    to what does so from values within it that are given. Such a session cannot be pickled. Nor can it be used after a
+    fork, where its threads are missing; a child would even wait for them when it ends. So it is closed before a fork,
+    and parent and child each make a new one.
 
     A call computes in the thread that makes it, and in no other: onnxruntime's own threads share out single operations,
     most of which are too small for it. Calls may be made in several threads at once.
@@ -64,7 +65,7 @@ class Session:
         self._content = content
         self._providers = list(providers)
         self._source = source
-        self._sessions: dict[frozenset[str], Any] = {}
+        self._sessions: dict[tuple[frozenset[str], tuple[str, ...]], Any] = {}
         _OPEN.add(self)
 
     def read_info(self) -> ModelInfo:
@@ -88,15 +89,26 @@ class Session:
         """Return how many columns an output has."""
         return next(int(node.shape[1]) for node in self._get([output]).get_outputs())
 
-    def run(self, outputs: Sequence[str], inputs: Mapping[str, npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
+    def run(
+        self, outputs: Sequence[str], inputs: Mapping[str, npt.NDArray[Any]], *, given: tuple[str, ...] = ()
+    ) -> list[npt.NDArray[Any]]:
         """Return the outputs asked for; only what they need is computed.
+
+        Parameters
+        ----------
+        outputs
+            Their names.
+        inputs
+            By name.
+        given
+            Which of these are values within the graph, known already.
 
         Raises
         ------
         ScinnError
             If onnxruntime cannot load or run the model.
         """
-        session = self._get(outputs)
+        session = self._get(outputs, given)
         try:
             return list(session.run(list(outputs), dict(inputs)))
         except MemoryError:
@@ -109,11 +121,11 @@ class Session:
         """Let go of the onnxruntime sessions; the next call makes another."""
         self._sessions = {}
 
-    def _get(self, outputs: Sequence[str]) -> Any:
-        wanted = frozenset(outputs)
+    def _get(self, outputs: Sequence[str], given: tuple[str, ...] = ()) -> Any:
+        wanted = (frozenset(outputs), given)
         session = self._sessions.get(wanted)  # a local name, because a fork in another thread may close it meanwhile
         if session is None:
-            session = self._new(only_paths_to(self._content, wanted, droppable=(INPUT_COLUMNS,)))
+            session = self._new(only_paths_to(self._content, outputs, droppable=(INPUT_COLUMNS,), given=given))
             self._sessions[wanted] = session
         return session
 

@@ -20,7 +20,7 @@ from scipy import sparse
 
 from scinn_infer.batch import as_rows, tell_empty_cells
 from scinn_infer.checks import LARGEST_VALUE, cell_label, check_chunk, check_exact, check_unit, stored_values
-from scinn_infer.columns import GeneColumns, csr_of
+from scinn_infer.columns import GeneColumns, ModelBlock, csr_of
 from scinn_infer.errors import ScinnError, ScinnWarning
 from scinn_infer.in_order import in_order
 from scinn_infer.selection import WHOLE, SelectedColumns, drop_small, in_precision
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     Floats: TypeAlias = npt.NDArray[np.float32]
     Values: TypeAlias = npt.NDArray[np.floating[Any]]
     Seen: TypeAlias = SeenCells | None
-    Network: TypeAlias = Callable[[Floats, int], tuple[Floats, Seen]]
+    Network: TypeAlias = Callable[[ModelBlock], tuple[Floats, Seen]]
 
 BLOCK = 96
 """Rows that the network sees at a time: enough to keep the processor busy, few enough for its cache, and a multiple of
@@ -68,8 +68,8 @@ def impute_stream(
     batch
         What is known of the batch besides.
     network
-        Maps ``BLOCK`` rows in the model's unit and gene order, of which a number are cells and the others fill up, to
-        the output (rows × model genes, or those that ``selected`` needs), and to what was seen of the cells.
+        Maps a block of ``BLOCK`` rows to the output (rows × model genes, or those that ``selected`` needs), and to what
+        was seen of its cells.
     keep_nonzeros
         Whether non-zero entries come back as they were, to the last bit.
     batch_size
@@ -97,8 +97,8 @@ def impute_stream(
     columns = GeneColumns(batch.match)
     genes = [batch.genes[place] for place in selected.wanted] if selected else batch.genes
 
-    def impute(first_cell: int, block: Rows, expression: Floats) -> tuple[Values, Seen]:
-        result, seen = network(expression, block.shape[0])
+    def impute(first_cell: int, block: Rows, in_model: ModelBlock) -> tuple[Values, Seen]:
+        result, seen = network(in_model)
         result = result[: block.shape[0]]
         _check_result(result, first_cell, batch)
         values = (selected or columns).to_batch(result, block, keep_nonzeros=keep_nonzeros)
@@ -170,7 +170,7 @@ def for_each_block(
     chunks: Iterable[Matrix],
     batch: Batch,
     columns: GeneColumns,
-    work: Callable[[int, Rows, Floats], T],
+    work: Callable[[int, Rows, ModelBlock], T],
     *,
     threads: int = 1,
 ) -> Iterator[tuple[int, T]]:
@@ -186,7 +186,7 @@ def for_each_block(
         Where its genes stand in the model.
     work
         Takes the position of a block's first cell; the block, up to ``BLOCK`` rows of the batch (cells × genes); and
-        the same in the model's genes, with empty rows up to ``BLOCK``, which is used again for another block.
+        the same as the network takes it, in memory that is used again for another block.
     threads
         How many blocks are worked on at a time.
 
@@ -211,15 +211,12 @@ def for_each_block(
 
     def work_on(block: tuple[int, Rows]) -> tuple[int, int, T]:
         first_cell, rows = block
-        cells = rows.shape[0]
         _check_values(rows, first_cell, batch)
         if not hasattr(space, "expression"):
             space.expression = np.empty((BLOCK, batch.match.measured.size), dtype=np.float32)
-        expression: Floats = space.expression
-        columns.to_model(rows, out=expression[:cells])
-        expression[cells:] = 0
-        expressed = int(np.count_nonzero(expression[:cells].max(axis=1)))
-        return cells, expressed, work(first_cell, rows, expression)
+        in_model = columns.to_model(rows, out=space.expression)
+        expressed = int(np.count_nonzero(in_model.expression.max(axis=1)))
+        return rows.shape[0], expressed, work(first_cell, rows, in_model)
 
     seen = empty = 0
     for cells, expressed, result in in_order(work_on, _numbered(chunks, batch), threads=threads):

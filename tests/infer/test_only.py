@@ -51,9 +51,9 @@ def test_the_whole_is_not_computed_for_a_few_genes(model, counts, genes, monkeyp
     asked = []
     run = model._session.run
 
-    def watch(outputs, inputs):
+    def watch(outputs, inputs, **given):
         asked.append((tuple(outputs), tuple(inputs["columns"])))
-        return run(outputs, inputs)
+        return run(outputs, inputs, **given)
 
     monkeypatch.setattr(model._session, "run", watch)
     model.impute(counts, genes, only=[genes[7], genes[3]])

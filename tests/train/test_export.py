@@ -132,6 +132,8 @@ def test_float16_weights_lose_their_last_digits_and_no_more(half_file, model_fil
     block = X[:, [genes.index(gene) for gene in fitted.genes]].toarray()
     exact = forward(rounded(fitted._weights), torch.from_numpy(block), torch.ones(len(fitted.genes)))
     np.testing.assert_allclose(half.run(block, outputs=["expected"])["expected"], exact["expected"], rtol=1e-5)
+    assert half._log_expression is not None
+    np.testing.assert_allclose(half.impute(block, fitted.genes), half.run(block)["imputed"], rtol=5e-6)
 
 
 def test_a_rounding_that_loses_more_gets_no_name(fitted, tmp_path, monkeypatch):

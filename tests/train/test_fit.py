@@ -239,8 +239,12 @@ def test_tpm_is_used_as_it_is(reference, quick, tmp_path):
     tpm = dense / dense.sum(axis=1, keepdims=True) * 1e6
     result = scinn_train.fit(tpm, genes, config=replace(quick, unit="tpm"))
     result.export(tmp_path / "model.onnx")
-    imputed = scinn_infer.load(tmp_path / "model.onnx").impute(tpm, genes)
+    model = scinn_infer.load(tmp_path / "model.onnx")
+    imputed = model.impute(tpm, genes)
     np.testing.assert_array_equal(imputed[tpm > 0], tpm[tpm > 0])
+    columns = [genes.index(gene) for gene in model.genes]
+    np.testing.assert_allclose(imputed[:, columns], model.run(tpm[:, columns])["imputed"], rtol=1e-5)
+    assert model._log_expression is not None
     assert result.info.unit == "tpm"
     assert result.info.capture_efficiency is None  # one TPM is not one molecule
     assert result.info.molecule_value > 0

@@ -1,0 +1,114 @@
+"""The logarithms are computed outside the graph, where that is what the graph does; otherwise the graph does it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from onnx import numpy_helper
+from scipy import sparse
+
+import scinn_infer
+from scinn_infer.onnxpaths import only_paths_to
+from scinn_infer.onnxweights import multiplied_with, read_weights
+
+OLD_MODELS = sorted((Path(__file__).parent / "old_models").glob("*.onnx"))
+
+
+def as_the_whole_graph_does(model, X):
+    """Return the result of the file as it is."""
+    return model.run(X.astype(np.float32), outputs=["imputed"])["imputed"]
+
+
+def changed(content, change):
+    """Return a file whose graph somebody has changed."""
+    model = onnx.load_from_string(content)
+    change(model.graph)
+    return model.SerializeToString()
+
+
+def test_files_of_scinns_begin_with_them_but_for_the_first(model):
+    assert model._log_expression is not None
+    found = {path.stem: scinn_infer.load(path)._log_expression is not None for path in OLD_MODELS}
+    assert found == {"format_1": False, "format_2": True}  # the first have no layer of components
+
+
+def test_a_result_is_what_the_graph_makes(model, counts):
+    measured = np.arange(60) % 7 > 0
+    result = model.impute(
+        counts[:, measured], [gene for gene, there in zip(model.genes, measured, strict=True) if there]
+    )
+    whole = model.run((counts * measured).astype(np.float32), measured.astype(np.float32))["imputed"]
+    np.testing.assert_allclose(result, whole[:, measured], rtol=5e-6)
+
+
+@given(data=st.data())
+@settings(deadline=None, max_examples=25)
+def test_whatever_holds_the_entries_the_result_is_the_same_to_the_bit(model, counts, data):
+    """Dense, or sparse with its entries in any order, zeros among them, and some stored in parts."""
+    X = counts[:100].astype(np.float32)
+    random = np.random.default_rng(data.draw(st.integers(0, 1000)))
+    rows, genes = np.nonzero(X + (random.random(X.shape) < 0.05))
+    half = np.floor(X[rows, genes] * data.draw(st.sampled_from([0, 0.5])))
+    values = np.concatenate([X[rows, genes] - half, half])
+    order = np.lexsort((random.random(values.size), np.tile(rows, 2)))
+    indptr = np.concatenate([[0], np.cumsum(2 * np.bincount(rows, minlength=100))])
+    parts = sparse.csr_array((values[order], np.tile(genes, 2)[order], indptr), shape=X.shape)
+    np.testing.assert_array_equal(parts.toarray(), X)
+    result = model.impute(parts, model.genes)
+    np.testing.assert_array_equal(result, model.impute(X, model.genes))
+    shuffled = random.permutation(60)
+    again = model.impute(parts[:, shuffled], [model.genes[gene] for gene in shuffled])
+    np.testing.assert_array_equal(again, result[:, shuffled])
+
+
+def square_root(graph):
+    next(node for node in graph.node if node.op_type == "Log").op_type = "Sqrt"
+
+
+def other_mean(graph):
+    weight = next(tensor for tensor in graph.initializer if tensor.name == "log_mean")
+    weight.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weight) + 1, "log_mean"))
+    subtraction = next(node for node in graph.node if node.op_type == "Sub")
+    subtraction.op_type = "Add"
+
+
+def no_such_name(graph):
+    for parts in (graph.initializer, graph.node):
+        for part in parts:
+            if part.name == "components":
+                part.name = "directions"
+    for node in graph.node:
+        node.input[:] = ["directions" if name == "components" else name for name in node.input]
+
+
+@pytest.mark.parametrize("change", [square_root, other_mean, no_such_name])
+def test_a_graph_that_begins_otherwise_is_left_to_itself(content, counts, change):
+    other = scinn_infer.load(changed(content, change))
+    assert other._log_expression is None
+    np.testing.assert_allclose(
+        other.impute(counts, other.genes), as_the_whole_graph_does(other, counts), rtol=1e-6, atol=1e-12
+    )
+
+
+def test_what_is_given_replaces_what_leads_to_it(content, counts):
+    first = multiplied_with(content, "components")
+    rest = onnx.load_from_string(only_paths_to(content, ["expected"], given=[first, "size_factor"]))
+    onnx.checker.check_model(rest)
+    assert {first, "size_factor"} <= {value.name for value in rest.graph.input}
+    assert not {"Log", "Div"} & {node.op_type for node in rest.graph.node}
+    assert "log_mean" not in {tensor.name for tensor in rest.graph.initializer}
+
+
+def test_weights_are_read_as_they_are_and_others_left(content):
+    graph = onnx.load_from_string(content).graph
+    stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    found = read_weights(content, ("log_mean", "depth_share", "columns", "nothing"))
+    assert sorted(found) == ["depth_share", "log_mean"]  # columns are integers
+    for name, weight in found.items():
+        np.testing.assert_array_equal(weight, stored[name])
+    assert multiplied_with(content, "nothing") is None
