@@ -69,8 +69,9 @@ done: it makes the error against torch three times as large. Blocks of 12 to 192
 measurement does, so they are still of 96.
 
 scINN therefore takes the logarithms itself, of what is not zero alone, and hands them to the rest of the graph
-(`log_expression.py`): some 9 µs for what takes the graph 34. Around that it reads, checks, spreads the sparse rows into a
-dense block and checks the result. None of it is in onnxruntime's threads, and these gain little on operations so small. So each block goes through all of it in one thread, and others in other threads; the caller's own reads and
+(`log_expression.py`): some 9 µs for what takes the graph 34. Around that it reads, checks, spreads the sparse rows into
+a dense block and checks the result. None of it is in onnxruntime's threads, and these gain little on operations so
+small. So each block goes through all of it in one thread, and others in other threads; the caller's own reads and
 writes. That is why another number of threads changes no bit of a result.
 """
 
