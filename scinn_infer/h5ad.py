@@ -32,8 +32,9 @@ OTHER_FORMATS = {
 class H5adMatrix(StoredRows):
     """``X`` or a layer (cells × genes) of an ``.h5ad`` file, in the unit and the precision in which it is stored.
 
-    A context manager; only the rows that are asked for are read. CSR and dense matrices are read in place. A CSC matrix
-    is re-ordered through a temporary file when its first rows are asked for.
+    A context manager; only the rows that are asked for are read, and of a compressed matrix those in the same chunks,
+    which are held, up to 256 MB of an array. CSR and dense matrices are read in place. A CSC matrix is re-ordered
+    through a temporary file when its first rows are asked for.
 
     Parameters
     ----------

@@ -15,6 +15,7 @@ from scinn_infer.batch import sample_spans
 from scinn_infer.csc import RowBuckets
 from scinn_infer.damage import naming_damage
 from scinn_infer.errors import ScinnError
+from scinn_infer.held_rows import HeldRows
 from scinn_infer.unchanged import watched
 
 if TYPE_CHECKING:
@@ -149,8 +150,7 @@ class _Dense:
     storage = "dense"
 
     def __init__(self, dataset: h5py.Dataset, source: str) -> None:
-        check_filters(dataset, source)
-        self._dataset = dataset
+        self._dataset = unpacked_once(dataset, source)
         self.shape = (int(dataset.shape[0]), int(dataset.shape[1]))
         self.dtype = working_dtype(dataset.dtype, source)
         self.stored = self.shape[0] * self.shape[1]
@@ -206,9 +206,9 @@ class _Compressed:
 
     def __init__(self, group: h5py.Group, shape: Sequence[int], source: str, *, major: int) -> None:
         self._source = source
-        self._values, self._indices, self._pointers = (group[name] for name in ("data", "indices", "indptr"))
-        for dataset in (self._values, self._indices, self._pointers):
-            check_filters(dataset, source)
+        self._values, self._indices, self._pointers = (
+            unpacked_once(group[name], source) for name in ("data", "indices", "indptr")
+        )
         rows, columns = shape
         self.shape = (int(rows), int(columns))
         self.dtype = working_dtype(self._values.dtype, source)
@@ -266,6 +266,41 @@ def working_dtype(stored: np.dtype[Any], source: str) -> np.dtype[Any]:
         msg = f"{source} holds values of type {stored}, not numbers of up to 64 bits."
         raise ScinnError(msg)
     return np.dtype(np.float32) if stored.itemsize == 2 and stored.kind == "f" else stored.newbyteorder("=")
+
+
+def unpacked_once(dataset: h5py.Dataset, source: str) -> Any:
+    """Return what reads an array of an HDF5 file along its first axis, and unpacks each chunk once on the way.
+
+    HDF5 by itself keeps so little of what it has unpacked that rows of wide chunks would be unpacked with each read.
+
+    Raises
+    ------
+    ScinnError
+        If it is compressed with what is not installed.
+    """
+    if not hasattr(dataset, "id"):  # zarr's are such already
+        return dataset
+    check_filters(dataset, source)
+    return _Unpacked(dataset)
+
+
+def unpacked_together(dataset: h5py.Dataset, *, axis: int = 0) -> int:
+    """Return how many rows of an array of an HDF5 file are unpacked together, or columns (``axis`` 1)."""
+    is_packed = dataset.chunks is not None and dataset.id.get_create_plist().get_nfilters() > 0
+    return int(dataset.chunks[axis]) if is_packed else 1
+
+
+class _Unpacked:
+    """An array of an HDF5 file, compressed or not."""
+
+    def __init__(self, dataset: h5py.Dataset) -> None:
+        self._dataset = dataset
+        self.shape, self.dtype = dataset.shape, dataset.dtype
+        chunk = unpacked_together(dataset)
+        self._held = HeldRows(lambda *rows: dataset[slice(*rows)], shape=self.shape, dtype=self.dtype, chunk=chunk)
+
+    def __getitem__(self, key: int | slice) -> Any:
+        return self._held.rows(*key.indices(self.shape[0])[:2]) if isinstance(key, slice) else self._dataset[key]
 
 
 def check_filters(dataset: h5py.Dataset, source: str) -> None:

@@ -7,17 +7,20 @@ is merely shorter: neither is an error of its own, and the result would be wrong
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from scinn_infer.errors import ScinnError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     import h5py
     import numpy as np
 
     from scinn_infer.storage import Rows, Storage
+
+T = TypeVar("T")
 
 
 class Unchanged:
@@ -62,16 +65,29 @@ class Unchanged:
 
 def watched(storage: Storage, file: h5py.File, *, source: str) -> Storage:
     """Return the storage of a matrix in an HDF5 file, watched for changes of the file."""
+    return _Watched(storage, watched_rows(storage.rows, file, source=source))
+
+
+def watched_rows(read: Callable[[int, int], T], file: h5py.File, *, source: str) -> Callable[[int, int], T]:
+    """Return what reads rows of an HDF5 file and hands them out only while the file is what it was."""
     if file.driver != "sec2":  # others have no descriptor of a file
-        return storage
-    return _Watched(storage, Unchanged(file.id.get_vfd_handle(), source=source, only_size=file.mode != "r"))
+        return read
+    unchanged = Unchanged(file.id.get_vfd_handle(), source=source, only_size=file.mode != "r")
+
+    def rows(start: int, stop: int) -> T:
+        try:
+            return read(start, stop)
+        finally:  # of both, it is the reason that is told
+            unchanged.check()
+
+    return rows
 
 
 class _Watched:
-    """A storage whose rows are handed out only while the file is what it was."""
+    """A storage whose rows are read in another way."""
 
-    def __init__(self, storage: Storage, unchanged: Unchanged) -> None:
-        self._storage, self._unchanged = storage, unchanged
+    def __init__(self, storage: Storage, rows: Callable[[int, int], Rows]) -> None:
+        self._storage, self.rows = storage, rows
         self.shape, self.storage = storage.shape, storage.storage
         self.dtype: np.dtype[Any] = storage.dtype
 
@@ -79,12 +95,6 @@ class _Watched:
     def stored(self) -> int:
         """Number of stored entries."""
         return self._storage.stored
-
-    def rows(self, start: int, stop: int) -> Rows:
-        try:
-            return self._storage.rows(start, stop)
-        finally:  # of both, it is the reason that is told
-            self._unchanged.check()
 
     def close(self) -> None:
         self._storage.close()

@@ -97,7 +97,8 @@ def apply(
     depth, and a record of how it was made in uns; all else in the file is kept as it is. It is an .h5ad file, or a zarr
     store if its name ends in .zarr. Filled zeros can stand beside the values that are kept, so a cell adds up to more
     than it did; denoised, it adds up to about what it did. Genes that MODEL does not know stay as they are. Memory is
-    bounded by --batch-size, whatever the number of cells; the result does not depend on it.
+    bounded by --batch-size and the size of compressed chunks, whatever the number of cells; the result depends on
+    neither.
 
     Unless --no-quality is given, obs gets the cluster of each cell (KEY_cluster), how sure that is (KEY_confidence) and
     how unlike the training data the cell is (KEY_drift: 0.5 is typical, above 0.99 rarer than 1 in 100), and obsm the

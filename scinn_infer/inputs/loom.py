@@ -9,10 +9,11 @@ import numpy as np
 from scinn_infer.damage import naming_damage
 from scinn_infer.errors import ScinnError
 from scinn_infer.h5ad import import_io
+from scinn_infer.held_rows import HeldRows
 from scinn_infer.inputs.matrix import GENE_IDS, FileMatrix
 from scinn_infer.inputs.names import as_text, look_like_genes
 from scinn_infer.inputs.spool import Spooled
-from scinn_infer.storage import check_filters, working_dtype
+from scinn_infer.storage import check_filters, unpacked_together, working_dtype
 from scinn_infer.unchanged import watched
 
 if TYPE_CHECKING:
@@ -113,13 +114,16 @@ class _Across:
     storage = "dense"
 
     def __init__(self, dataset: h5py.Dataset, source: str) -> None:
-        self._dataset = dataset
         self.shape = (int(dataset.shape[1]), int(dataset.shape[0]))
         self.dtype = working_dtype(dataset.dtype, source)
         self.stored = self.shape[0] * self.shape[1]
+        together = unpacked_together(dataset, axis=1)
+        self._held = HeldRows(
+            lambda *cells: dataset[:, slice(*cells)].T, shape=self.shape, dtype=dataset.dtype, chunk=together
+        )
 
     def rows(self, start: int, stop: int) -> npt.NDArray[Any]:
-        return np.ascontiguousarray(self._dataset[:, start:stop].T, dtype=self.dtype)
+        return np.ascontiguousarray(self._held.rows(start, stop), dtype=self.dtype)
 
     def close(self) -> None:
         pass

@@ -11,6 +11,7 @@ import numpy as np
 from scinn_infer.damage import naming_damage
 from scinn_infer.errors import ScinnError
 from scinn_infer.h5ad import find_matrix, import_io, index_length
+from scinn_infer.held_rows import HeldRows
 from scinn_infer.inputs.matrix import FileMatrix
 from scinn_infer.inputs.names import as_text
 from scinn_infer.inputs.zarr_chunks import StoredChunks, check_compressed, refuse_missing
@@ -118,6 +119,11 @@ def matrix_storage(element: Any, *, source: str, temporary_folder: Path) -> Stor
     return open_storage(_buffered(element, source), source=source, temporary_folder=temporary_folder)
 
 
+def stored_array(array: Any, source: str) -> Any:
+    """Return what reads an array of a zarr store along its first axis, and unpacks each chunk once on the way."""
+    return _Buffered(array, source)
+
+
 def _read(element: Any) -> Any:
     from anndata.io import read_elem
 
@@ -192,22 +198,14 @@ class _Buffered:
         self._array = array
         self.attrs, self.shape, self.dtype = array.attrs, array.shape, np.dtype(array.dtype)
         self.chunks = StoredChunks(array, source)
-        self._chunk = max(1, array.chunks[0])
-        self._start, self._kept = 0, np.empty((0, *self.shape[1:]), self.dtype)
+        self._held = HeldRows(self._read, shape=self.shape, dtype=self.dtype, chunk=array.chunks[0])
 
     def __getitem__(self, key: int | slice) -> npt.NDArray[Any]:
         if isinstance(key, int):
             return np.asarray(self._array[key])
-        start, stop, _ = key.indices(self.shape[0])
-        if not self._start <= start <= self._start + len(self._kept):
-            self._start, self._kept = start - start % self._chunk, self._kept[:0]
-        end = self._start + len(self._kept)
-        if stop > end:
-            wanted = min(-(-stop // self._chunk) * self._chunk, self.shape[0])
-            past = min(start - self._start, len(self._kept))
-            more = self._array[end:wanted]
-            self.chunks.check(end, wanted)
-            rest = self._kept[past:]
-            self._kept = np.concatenate([rest, more]) if len(rest) else more
-            self._start += past
-        return self._kept[start - self._start : stop - self._start]
+        return self._held.rows(*key.indices(self.shape[0])[:2])
+
+    def _read(self, start: int, stop: int) -> npt.NDArray[Any]:
+        rows = self._array[start:stop]
+        self.chunks.check(start, stop)
+        return np.asarray(rows)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from scinn_infer.hdf5_write import open_to_write
 from scinn_infer.inputs.recognise import Format, recognise
-from scinn_infer.outputs.extent import INDEX_BYTES
-from scinn_infer.outputs.transfer import fill
+from scinn_infer.outputs.copied_bytes import LOOKED_AT, copied_bytes, sparse_bytes, text_bytes
+from scinn_infer.outputs.filling import fill
 from scinn_infer.wholefile import check_space, not_written
 
 if TYPE_CHECKING:
@@ -23,10 +23,13 @@ if TYPE_CHECKING:
 
 
 def base_bytes(matrix: ExpressionMatrix, genes: npt.NDArray[np.intp] | None) -> int:
-    """Return what the matrix takes in a file that has to be made, at most; of all genes, or of some."""
-    all_of_them = matrix.shape[0] * (matrix.shape[1] if genes is None else genes.size)
-    entries = all_of_them if matrix.storage == "dense" else min(matrix.stored, all_of_them)
-    return entries * (matrix.dtype.itemsize + INDEX_BYTES)
+    """Return what the input takes in a file that has to be made, at most; of all genes, or of some. Of text, about."""
+    cells, of = matrix.shape
+    if recognise(matrix.path) in {Format.H5AD, Format.ZARR}:
+        return copied_bytes(matrix.path, genes, of=of)
+    names = text_bytes(cells, matrix.cell_names[:LOOKED_AT])
+    names += sum(text_bytes(of, column) for column in (matrix.var_names, *matrix.var_columns().values()))
+    return names + sparse_bytes((cells, of if genes is None else genes.size), matrix.stored, matrix.dtype.itemsize)
 
 
 @contextmanager

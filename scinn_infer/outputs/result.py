@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from scinn_infer.errors import ScinnError
 from scinn_infer.h5ad import check_unlocked, import_io
 from scinn_infer.h5ad_cells import check_free_places, quality_in
-from scinn_infer.h5ad_write import bytes_needed, check_free, check_name, write_with_layer
+from scinn_infer.h5ad_write import ROOM_FOR_NAMES, bytes_needed, check_free, check_name, write_with_layer
 from scinn_infer.inputs.opening import open_anndata
 from scinn_infer.inputs.recognise import Format, recognise
 from scinn_infer.inputs.zarr_store import import_zarr
@@ -204,8 +204,8 @@ def result_bytes(output: Path, matrix: ExpressionMatrix, extent: Extent, columns
     if recognise(matrix.path) is Format.H5AD and extent.genes is None:
         return bytes_needed(matrix.path, extent.shape[0], extent.layer_bytes, columns)
     copies = 1 if is_zarr(output) else 2  # what an .h5ad file is made of stays beside it until it is whole
-    per_cell = columns.bytes_per_cell if columns else 0
-    return copies * base_bytes(matrix, extent.genes) + extent.layer_bytes + extent.shape[0] * per_cell
+    added = extent.layer_bytes + extent.shape[0] * (columns.bytes_per_cell if columns else 0) + ROOM_FOR_NAMES
+    return copies * base_bytes(matrix, extent.genes) + added
 
 
 def is_zarr(output: Path) -> bool:

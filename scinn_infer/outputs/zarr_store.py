@@ -12,7 +12,7 @@ import numpy as np
 
 from scinn_infer.inputs.recognise import Format, recognise
 from scinn_infer.inputs.zarr_store import folder_inside, import_zarr
-from scinn_infer.outputs.transfer import fill
+from scinn_infer.outputs.filling import fill
 from scinn_infer.outputs.zarr_cells import remove_cells, write_cells
 from scinn_infer.outputs.zarr_layer import lay_out_layer, open_layer
 from scinn_infer.wholefolder import flush, flush_files

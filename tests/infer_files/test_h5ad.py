@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import tracemalloc
+from collections import Counter
 
 import anndata
 import h5py
@@ -92,6 +93,55 @@ def test_reading_takes_memory_for_the_chunk_not_for_the_cells(write, storage, ma
 
     peak(100)  # what the first use of everything takes
     assert peak(20_000) < 1.5 * peak(2_000) + 500_000
+
+
+@pytest.fixture
+def unpacked(monkeypatch):
+    """Count how often each chunk is unpacked, by the array and the chunk's first row."""
+    counts, getitem = Counter(), h5py.Dataset.__getitem__
+
+    def watched(dataset, key, **options):
+        if isinstance(key, slice) and dataset.compression:
+            start, stop, _ = key.indices(dataset.shape[0])
+            size = dataset.chunks[0]
+            counts.update((dataset.name, row) for row in range(start - start % size, stop, size))
+        return getitem(dataset, key, **options)
+
+    monkeypatch.setattr(h5py.Dataset, "__getitem__", watched)
+    return counts
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 40, 64, 100])
+@pytest.mark.parametrize("start", [0, 45])
+def test_each_compressed_chunk_is_unpacked_once(write, make_counts, storage, unpacked, batch_size, start):
+    X = make_counts(150)
+    path = write(X, storage)
+    in_chunks(path, {"X": (40, 9)} if storage == "dense" else {"X/data": (700,), "X/indices": (300,)})
+    with H5adMatrix(path) as matrix:
+        unpacked.clear()
+        read = np.vstack([dense(chunk) for chunk in matrix.chunks(batch_size, start=start)])
+    np.testing.assert_array_equal(read, X[start:])
+    assert set(unpacked.values()) == ({2, 1} if storage == "csc" else {1})  # that has a pass for the rows alone
+
+
+def test_of_the_widest_chunks_some_rows_are_held(write, make_counts, unpacked, monkeypatch):
+    monkeypatch.setattr("scinn_infer.held_rows.MOST_HELD", 20 * 60 * 4)
+    X = make_counts(150)
+    path = write(X, "dense")
+    in_chunks(path, {"X": (100, 9)})
+    with H5adMatrix(path) as matrix:
+        np.testing.assert_array_equal(np.vstack(list(matrix.chunks(7))), X)
+        assert max(unpacked.values()) == 100 / 20
+        assert (matrix.rows(3, 5) == X[3:5]).all()
+
+
+def in_chunks(path, shapes) -> None:
+    """Store arrays again in compressed chunks."""
+    with h5py.File(path, "r+") as file:
+        for name, chunks in shapes.items():
+            values, attributes = file[name][()], dict(file[name].attrs)
+            del file[name]
+            file.create_dataset(name, data=values, chunks=chunks, compression="gzip").attrs.update(attributes)
 
 
 def test_reordering_a_csc_matrix_leaves_no_file(write, make_counts, tmp_path):

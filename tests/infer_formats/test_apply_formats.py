@@ -7,7 +7,9 @@ import sys
 import zipfile
 
 import anndata
+import h5py
 import numpy as np
+import pandas as pd
 import pytest
 import zarr
 from formats_by_hand import FORMATS, TINY, h5ad, loom, make_batch, mtx, read_all, table, tenx_3, zarr_store, zarr_zip
@@ -16,6 +18,7 @@ from scipy import sparse
 from scinn_infer import ScinnError
 from scinn_infer.apply import apply_file
 from scinn_infer.cli import group, main_for
+from scinn_infer.outputs import result_bytes
 from scinn_infer.report.request import ReportRequest
 from scinn_train.cli import group as train_group
 
@@ -140,6 +143,155 @@ def test_a_zarr_store_is_copied_file_by_file(batch, model, tmp_path, zarr_format
     assert {name.split("/")[0] for name in after.keys() - before.keys()} <= {"layers", "uns", "obs", "obsm"}
     assert "scinn" in zarr.open_group(tmp_path / "out.zarr", mode="r")["layers"]  # listed, where there is a list
     assert (".zmetadata" in after) == (".zmetadata" in before)
+
+
+def full_adata(batch):
+    """Every kind of element that has a row for each cell, and others in all places."""
+    cells, random = len(batch.cells), np.random.default_rng(0)
+    adata = rich_adata(batch)
+    adata.obs["ordered"] = pd.Categorical(np.resize([3, 1], cells), categories=[3, 1], ordered=True)
+    adata.obs["plate"] = [f"plate Ä {number}" for number in range(cells)]
+    adata.obs["small"] = np.arange(cells).astype(np.int8)
+    adata.obs["depth"] = random.normal(size=cells)
+    adata.obs["is_new"] = np.resize([True, False], cells)
+    adata.obs["some"] = pd.array(np.resize([1, None, 3], cells), dtype="Int32")
+    adata.obs["perhaps"] = pd.array(np.resize([True, None], cells), dtype="boolean")
+    adata.obsm.update(
+        {
+            "half": random.normal(size=(cells, 3)).astype(np.float16),
+            "marks": random.normal(size=(cells, 2)) > 0,
+            "images": random.integers(0, 9, (cells, 2, 3), dtype=np.uint8),
+            "table": pd.DataFrame({"a": np.arange(cells), "b": ["x"] * cells}, index=batch.cells),
+            "bare": pd.DataFrame(index=batch.cells),
+            "nothing": np.empty((cells, 0)),
+            "csr": sparse.random_array((cells, 5), density=0.5, format="csr", dtype=np.float64, random_state=0),
+        }
+    )
+    adata.obsp["linked"] = sparse.csr_matrix(adata.obsp["near"].astype(bool))
+    adata.layers["half"] = batch.X.astype(np.float16)
+    adata.layers["seen"] = sparse.csr_matrix(batch.X > 0)
+    adata.uns.update(
+        {
+            "nested": {"deep": {"er": np.arange(4.0)}, "none": None, "word": "Ä", "number": 3, "is": True},
+            "empty": np.array([]),
+            "no words": np.array([], dtype=object),
+            "words": np.array([["a", "b"], ["c", "d"]], dtype=object),
+            "record": np.array([(1, 2.0)], dtype=[("a", "<i4"), ("b", "<f8")]),
+            "complex": np.ones((3, 2)) * 1j,
+            "for each cell": random.normal(size=cells),
+        }
+    )
+    return adata
+
+
+SMALL = {"outputs.transfer.CHUNK_VALUES": 150, "outputs.csr.CHUNK_VALUES": 1000, "storage.POINTERS_AT_A_TIME": 100}
+"""Chunks so small that 200 cells have several."""
+
+
+@pytest.fixture(params=[False, True], ids=["one chunk", "many chunks"])
+def chunks(request, monkeypatch):
+    for name, value in SMALL.items() if request.param else ():
+        monkeypatch.setattr(f"scinn_infer.{name}", value)
+
+
+SOME = ["GENE3", "GENE9", "GENE1"]
+COPIES = [("h5ad", "zarr", None), ("zarr", "h5ad", None), ("h5ad", "h5ad", SOME), ("zarr", "zarr", SOME)]
+"""From what, to what, and of which genes everything is written anew."""
+
+
+@pytest.mark.parametrize(("source", "target", "chosen"), COPIES)
+def test_all_else_keeps_its_values_and_types(model, tmp_path, source, target, chosen, chunks):
+    batch = make_batch(200)
+    path, out = tmp_path / f"new.{source}", tmp_path / f"out.{target}"
+    getattr(full_adata(batch), f"write_{source}")(path)
+    apply_file(model, path, out, only=chosen)
+    before, after = (
+        anndata.read_h5ad(file) if file.suffix == ".h5ad" else anndata.read_zarr(file) for file in (path, out)
+    )
+    wanted = before if chosen is None else before[:, chosen].copy()
+    assert list(after.obs)[: before.obs.shape[1]] == list(before.obs)
+    pd.testing.assert_frame_equal(after.obs[list(before.obs)], before.obs)
+    pd.testing.assert_frame_equal(after.var, wanted.var)
+    for place in ("layers", "obsm", "obsp"):
+        for name, value in getattr(wanted, place).items():
+            check_same(getattr(after, place)[name], value)
+    for value, expected in ((after.X, wanted.X), (after.raw.X, before.raw.X), (dict(after.uns), dict(before.uns))):
+        check_same(value, expected)
+
+
+def check_same(value, expected) -> None:
+    if isinstance(expected, pd.DataFrame):
+        pd.testing.assert_frame_equal(value, expected)
+    elif isinstance(expected, dict):
+        assert value.keys() - {"scinn"} == expected.keys()
+        for name in expected:
+            check_same(value[name], expected[name])
+    elif sparse.issparse(expected):
+        assert value.dtype == expected.dtype
+        np.testing.assert_array_equal(value.toarray(), expected.toarray())
+    else:
+        np.testing.assert_array_equal(value, expected)
+        if not isinstance(value, np.ndarray) or value.dtype.kind not in "OT":  # of texts anndata gives two kinds
+            assert getattr(value, "dtype", None) == getattr(expected, "dtype", None)
+
+
+@pytest.mark.parametrize(("source", "target", "chosen"), COPIES[:3])
+def test_nothing_that_grows_with_the_cells_is_read_as_a_whole(model, tmp_path, monkeypatch, source, target, chosen):
+    for name, value in (SMALL | {"outputs.transfer.ROWS_AT_A_TIME": 50, "csc.PIECE": 2000}).items():
+        monkeypatch.setattr(f"scinn_infer.{name}", value)
+    path, read = tmp_path / f"new.{source}", {}
+    getattr(full_adata(make_batch(300)), f"write_{source}")(path)
+    if source == "zarr":
+        in_small_chunks(path)
+    kind = h5py.Dataset if source == "h5ad" else zarr.Array
+    getitem = kind.__getitem__
+
+    def watched(array, *key, **options):
+        values = getitem(array, *key, **options)
+        if str(path) in (getattr(array.file, "filename", "") if source == "h5ad" else str(array.store)):
+            read[array.name] = max(read.get(array.name, 0), np.size(values) / max(array.size, 300))
+        return values
+
+    monkeypatch.setattr(kind, "__getitem__", watched)
+    apply_file(model, path, tmp_path / f"out.{target}", only=chosen, batch_size=100)
+    assert {"/obs/_index", "/obs/label/codes", "/obs/some/mask", "/obsm/X_pca", "/obsp/near/data"} <= read.keys()
+    assert {name: share for name, share in read.items() if share > 0.5} == {}
+
+
+@pytest.mark.parametrize(("source", "target", "chosen"), COPIES)
+def test_the_disk_is_asked_for_all_that_is_copied(model, tmp_path, monkeypatch, source, target, chosen):
+    path, out, needs = tmp_path / f"new.{source}", tmp_path / f"out.{target}", []
+    adata = full_adata(make_batch(1000))
+    adata.obsm["wide"] = np.random.default_rng(0).normal(size=(1000, 700))
+    adata.write_h5ad(path, compression="gzip") if source == "h5ad" else adata.write_zarr(path)
+
+    def asked(output, *arguments):
+        needs.append(result_bytes(output, *arguments))
+        return needs[0]
+
+    monkeypatch.setattr("scinn_infer.apply.result_bytes", asked)
+    apply_file(model, path, out, only=chosen)
+    written = sum(file.stat().st_size for file in (out.rglob("*") if out.is_dir() else [out]) if file.is_file())
+    copies = 2 if target == "h5ad" else 1
+    layer = 1000 * len(chosen or model.genes) * 4
+    room = copies * written - layer - 1000 * 4 * (3 + model.info.clusters + model.embedding_width)
+    assert room < needs[0] < 2 * copies * written + 20_000_000
+    monkeypatch.setattr("shutil.disk_usage", lambda _: type("usage", (), {"free": room})())
+    monkeypatch.setattr("scinn_infer.outputs.base.fill", lambda *_, **__: pytest.fail("it began"))
+    with pytest.raises(ScinnError, match=r"needs .* Make room"):
+        apply_file(model, path, out, only=chosen, overwrite=True)
+
+
+def in_small_chunks(path) -> None:
+    root = zarr.open_group(path, mode="r+", use_consolidated=False)
+    for name, array in list(root.members(max_depth=None)):
+        if getattr(array, "shape", ()) and array.shape[0] >= 300:
+            values, attributes, dtype = array[:], dict(array.attrs), array.dtype
+            chunks = (100, *(max(width, 1) for width in array.shape[1:]))
+            del root[name]
+            again = root.create_array(name, shape=values.shape, dtype=dtype, chunks=chunks)
+            again[:] = values
+            again.attrs.update(attributes)
 
 
 @pytest.mark.parametrize("name", ["10x h5, version 3", "10x mtx, any order", "zarr 2, dense"])
