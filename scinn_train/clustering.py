@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.linalg
+import scipy.sparse.csgraph
 import scipy.sparse.linalg
 from scipy import sparse
 from sklearn.cluster import KMeans
@@ -43,6 +44,7 @@ RESTARTS = 10
 
 _TRIAL_RESTARTS = 2
 _DENSE_BELOW = 2000  # up to this size a dense eigensolver is quick, and never fails to converge
+_ONE_WITHIN = 1e-5  # of an eigenvalue that a component has for its own: single precision leaves a tenth of that
 _SCORED = 1000  # cells on which the silhouette is computed: it compares all pairs
 
 
@@ -88,7 +90,8 @@ def leading_eigenvectors(graph: sparse.csr_array, *, count: int) -> Array:
     """Return eigenvectors of the symmetric normalised graph, those of the largest eigenvalues first (cells × count).
 
     They are the smallest of the normalised Laplacian. Neighbour graphs are often disconnected, so that the eigenvalue
-    one repeats and a Lanczos solver may not converge: then, and on small graphs, a dense solver takes over.
+    one repeats, once for each component, and a Lanczos solver may not converge or may miss one: then, and on small
+    graphs, a dense solver takes over.
     """
     cells = graph.shape[0]
     degree = np.maximum(np.asarray(graph.sum(axis=1)).ravel(), np.finfo(np.float32).tiny)
@@ -98,7 +101,9 @@ def leading_eigenvectors(graph: sparse.csr_array, *, count: int) -> Array:
         try:
             start = np.random.default_rng(0).uniform(0.5, 1.0, cells)
             values, vectors = scipy.sparse.linalg.eigsh(normalised, k=count, which="LA", v0=start, maxiter=cells // 2)
-            return vectors[:, np.argsort(-values)].astype(np.float32)
+            components = scipy.sparse.csgraph.connected_components(graph, directed=False, return_labels=False)
+            if np.count_nonzero(values > 1 - _ONE_WITHIN) >= min(components, count):
+                return vectors[:, np.argsort(-values)].astype(np.float32)
         except (scipy.sparse.linalg.ArpackNoConvergence, scipy.sparse.linalg.ArpackError):
             pass
     _, vectors = scipy.linalg.eigh(normalised.toarray(), subset_by_index=[cells - count, cells - 1])

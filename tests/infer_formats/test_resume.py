@@ -245,13 +245,13 @@ def test_what_a_run_was_about_to_replace_is_put_back_whatever_the_next_one_is(mo
 
 def test_it_goes_on_after_what_is_written(stopped, source, out, model, monkeypatch):
     computed, said = [], []
-    network = scinn_infer.model.Model.run
+    network = scinn_infer.model.Model._compute
 
-    def counted(self, expression, *arguments, **options):
-        computed.append(len(expression))
-        return network(self, expression, *arguments, **options)
+    def counted(self, outputs, inputs, **options):
+        computed.append(len(inputs["expression"]))
+        return network(self, outputs, inputs, **options)
 
-    monkeypatch.setattr("scinn_infer.model.Model.run", counted)
+    monkeypatch.setattr("scinn_infer.model.Model._compute", counted)
     apply_file(model, source, out, resume=True, say=said.append)
     assert f"Going on with {out} after 288 of {CELLS} cells." in said  # four chunks of 70 begin within the third block
     assert sum(computed) == 3 * 96
