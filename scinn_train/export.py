@@ -137,6 +137,9 @@ def prove(
 ) -> None:
     """Hold a model file against torch, on training cells and on random ones, with and without missing genes.
 
+    Torch computes in double precision. Where single precision cannot come as close to that as is asked, in torch
+    either, the file may be twice as far from it as torch is: more is not to be had of any file.
+
     Raises
     ------
     ScinnError
@@ -155,21 +158,28 @@ def prove(
             block = np.ascontiguousarray(expression * measured, dtype=np.float32)
             columns = random.permutation(genes)[:_PROVEN_COLUMNS]
             outputs = model.run(block, measured, outputs=contract.OUTPUTS, columns=columns)
-            reference = forward(weights, torch.from_numpy(block), torch.from_numpy(measured), columns)
-            _hold(block, outputs, {name: value.numpy() for name, value in reference.items()}, weights, tolerance)
+            _check_values(block, outputs[contract.OUTPUT_IMPUTED])
+            inputs = torch.from_numpy(block), torch.from_numpy(measured), columns
+            exact, single = (
+                {name: value.numpy() for name, value in forward(weights, *inputs, dtype=dtype).items()}
+                for dtype in (torch.float64, torch.float32)
+            )
+            of_torch = _differences(single, exact, weights)
+            for name, worst in _differences(outputs, exact, weights).items():
+                failure = f"its output {name!r} differs from torch's by {worst:.1e} relative"
+                _require(worst <= max(tolerance, 2 * of_torch[name]), failure)
 
 
-def _hold(
-    expression: Array,
-    outputs: dict[str, Array],
-    reference: dict[str, npt.NDArray[np.float64]],
-    weights: graph.NetworkWeights,
-    tolerance: float,
-) -> None:
-    imputed = outputs[contract.OUTPUT_IMPUTED]
+def _check_values(expression: Array, imputed: Array) -> None:
     observed = expression != 0
     _require(bool((imputed[observed] == expression[observed]).all()), "it changes a value that is not zero")
     _require(bool(np.isfinite(imputed).all() and (imputed >= 0).all()), "it imputes a negative or infinite value")
+
+
+def _differences(
+    outputs: dict[str, Array], reference: dict[str, npt.NDArray[np.float64]], weights: graph.NetworkWeights
+) -> dict[str, float]:
+    """Return by how much each output differs from what it should be, relative, at most."""
     tiny = np.finfo(np.float32).tiny
     logits = reference[contract.OUTPUT_EMBEDDING] @ weights.cluster_weight + weights.cluster_bias
     scales = {
@@ -184,9 +194,7 @@ def _hold(
         # The softmax turns the relative error of a logit into an absolute one of the probability.
         contract.OUTPUT_CLUSTER_PROBABILITY: np.maximum(np.abs(logits).max(axis=1, keepdims=True), 1),
     }
-    for name, scale in scales.items():
-        worst = float((np.abs(outputs[name] - reference[name]) / scale).max())
-        _require(worst <= tolerance, f"its output {name!r} differs from torch's by {worst:.1e} relative")
+    return {name: float((np.abs(outputs[name] - reference[name]) / scale).max()) for name, scale in scales.items()}
 
 
 def _random_cells(cells: sparse.csr_array, random: np.random.Generator) -> Array:

@@ -1,4 +1,4 @@
-"""The exported network computed by torch, in double precision: what the model file is proven against."""
+"""The exported network computed by torch, in double precision unless asked: what the model file is proven against."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ def forward(
     expression: torch.Tensor,
     measured: torch.Tensor,
     columns: npt.NDArray[np.int64] | None = None,
+    *,
+    dtype: torch.dtype = torch.float64,
 ) -> dict[str, torch.Tensor]:
     """Return every output of the contract for a block of cells.
 
@@ -34,21 +36,27 @@ def forward(
         1 for each gene that the batch has, 0 for each that it lacks (genes,).
     columns
         Which genes the outputs of single columns are of (columns,); the first if not given, as the file has it.
+    dtype
+        The precision: single precision tells how far that alone comes from the truth.
     """
-    x, m = expression.double(), measured.double()
+
+    def weight(array: npt.NDArray[np.float32]) -> torch.Tensor:
+        return torch.from_numpy(array).to(dtype)
+
+    x, m = expression.to(dtype), measured.to(dtype)
     size = _size_factor(weights, x, m)
     divisor = size.clamp(min=TINY)
-    standardised = (torch.log1p(x / divisor) - _double(weights.log_mean)) * _double(weights.log_scale) * m
-    projected = standardised @ _double(weights.components)
-    hidden = projected @ _double(weights.encoder_weight) + _double(weights.encoder_bias)
-    norm_weight, norm_bias = _double(weights.norm_weight), _double(weights.norm_bias)
+    standardised = (torch.log1p(x / divisor) - weight(weights.log_mean)) * weight(weights.log_scale) * m
+    projected = standardised @ weight(weights.components)
+    hidden = projected @ weight(weights.encoder_weight) + weight(weights.encoder_bias)
+    norm_weight, norm_bias = weight(weights.norm_weight), weight(weights.norm_bias)
     hidden = torch.tanh(layer_norm(hidden, hidden.shape[1:], norm_weight, norm_bias, NORM_EPSILON))
-    hidden = torch.tanh(hidden @ _double(weights.hidden_weight) + _double(weights.hidden_bias))
-    rate = torch.exp(hidden @ _double(weights.decoder_weight) + _double(weights.decoder_bias))
+    hidden = torch.tanh(hidden @ weight(weights.hidden_weight) + weight(weights.hidden_bias))
+    rate = torch.exp(hidden @ weight(weights.decoder_weight) + weight(weights.decoder_bias))
     imputed = torch.where(x == 0, capture.fill(rate, size, weights.capture), x)
-    centred = (torch.log1p(imputed / divisor) - _double(weights.log_mean)) * _double(weights.log_scale)
-    embedding = centred @ _double(weights.embedding_weight) + _double(weights.embedding_bias)
-    probability = torch.softmax(embedding @ _double(weights.cluster_weight) + _double(weights.cluster_bias), dim=1)
+    centred = (torch.log1p(imputed / divisor) - weight(weights.log_mean)) * weight(weights.log_scale)
+    embedding = centred @ weight(weights.embedding_weight) + weight(weights.embedding_bias)
+    probability = torch.softmax(embedding @ weight(weights.cluster_weight) + weight(weights.cluster_bias), dim=1)
     some = torch.from_numpy(columns) if columns is not None else torch.tensor([0])
     denoised = capture.denoise(x, rate, size, weights.capture)
     return {
@@ -65,9 +73,6 @@ def forward(
 def _size_factor(weights: NetworkWeights, x: torch.Tensor, m: torch.Tensor) -> torch.Tensor:
     depth = x.sum(dim=1, keepdim=True)
     if weights.target_depth is None:
-        return (depth > 0).double()
-    return depth / ((_double(weights.depth_share) * m).sum() * weights.target_depth).clamp(min=TINY)
-
-
-def _double(array: npt.NDArray[np.float32]) -> torch.Tensor:
-    return torch.from_numpy(array).double()
+        return (depth > 0).to(x.dtype)
+    share = torch.from_numpy(weights.depth_share).to(x.dtype)
+    return depth / ((share * m).sum() * weights.target_depth).clamp(min=TINY)

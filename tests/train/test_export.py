@@ -78,10 +78,23 @@ def test_nothing_is_overwritten_unless_asked(fitted, tmp_path):
 def test_a_file_that_differs_from_the_network_gets_no_name(broken, fitted, tmp_path, monkeypatch):
     weights = fitted._weights
     spoilt = replace(weights, **{broken: getattr(weights, broken) * np.float32(1.01)})
-    monkeypatch.setattr("scinn_train.export.forward", lambda _, x, m, c: forward(weights, x, m, c))
+    monkeypatch.setattr("scinn_train.export.forward", lambda _, *args, **options: forward(weights, *args, **options))
     with pytest.raises(ScinnError, match="failed its proof"):
         export.export(spoilt, fitted.info, tmp_path / "model.onnx", proof=fitted._shown)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_single_precision_cannot_do_in_torch_either_is_not_asked_of_the_file(fitted, tmp_path, monkeypatch):
+    weights = fitted._weights
+    shifted = replace(weights, encoder_bias=weights.encoder_bias + np.float32(2000))  # layer norm takes it off again
+    export.export(shifted, fitted.info, tmp_path / "model.onnx", proof=fitted._shown)
+    near = scinn_infer.load(tmp_path / "model.onnx").impute(fitted._shown, fitted.genes)
+    exact = scinn_infer.load(fitted.to_bytes()).impute(fitted._shown, fitted.genes)
+    assert 1e-5 < (np.abs(near - exact) / np.maximum(exact, 1e-20)).max() < 1e-2
+    spoilt = replace(shifted, decoder_bias=shifted.decoder_bias * np.float32(1.01))
+    monkeypatch.setattr("scinn_train.export.forward", lambda _, *args, **options: forward(shifted, *args, **options))
+    with pytest.raises(ScinnError, match="failed its proof"):
+        export.export(spoilt, fitted.info, tmp_path / "other.onnx", proof=fitted._shown)
 
 
 def test_a_file_that_states_another_capture_efficiency_gets_no_name(fitted, tmp_path):
