@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 TOLERANCE = 1e-5
 """Largest relative difference between torch and onnxruntime."""
 SINGLE_PRECISION = 4
-"""How many times as far from double precision as torch in single precision a file may be: it does other sums, in another
-order. Seen on cells that no tissue has, and shuffled genes: 2.5 times."""
+"""How many times as far from double precision as torch in single precision a file may be: it does other sums, in
+another order. Seen on cells that no tissue has, and shuffled genes: 2.5 times."""
 
 HALF_TOLERANCE = 5e-3
 """Largest relative difference that weights stored as float16 may make to what the network computes without them."""
