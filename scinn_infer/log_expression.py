@@ -91,7 +91,7 @@ class BatchLogExpression:
         """Return what the graph takes for a block, by its names; the memory is used again for the thread's next one."""
         with np.errstate(over="ignore"):  # absurd values are told of where the result is looked at
             depth = block.expression.sum(axis=1, keepdims=True)
-        size = (depth > 0).astype(np.float32) if self.usual_depth is None else depth / self.usual_depth
+            size = (depth > 0).astype(np.float32) if self.usual_depth is None else depth / self.usual_depth
         if not hasattr(self._space, "centred"):
             self._space.centred = np.empty_like(block.expression)
         centred: Floats = self._space.centred
@@ -104,9 +104,8 @@ class BatchLogExpression:
             logarithms = block.expression.reshape(-1)[entries.positions] / np.repeat(divisor, entries.per_row)
             _log1p(logarithms)
             centred[...] = self.of_zero
-            centred.reshape(-1)[entries.positions] += (
-                logarithms  # an entry that is stored in parts has one and the same
-            )
+            # Of an entry that is stored in parts each has the whole's logarithm, which is added once.
+            centred.reshape(-1)[entries.positions] += logarithms
         return {self.name: centred, SIZE_FACTOR: size}
 
 
