@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from scinn_infer.columns import ModelBlock
     from scinn_infer.contract import ModelInfo
 
     Floats = npt.NDArray[np.float32]
@@ -131,15 +132,15 @@ class QualityRecorder:
         self._recorded = recorded
         self.profile = BatchProfile(len(info.genes)) if profile is None else profile
 
-    def look(self, expression: Floats, results: Mapping[str, Floats], *, cells: int) -> SeenCells:
-        """Return what a block of the batch (rows × model genes) and the network's results tell of its first ``cells``.
+    def look(self, block: ModelBlock, results: Mapping[str, Floats]) -> SeenCells:
+        """Return what a block of the batch and the network's results tell of its cells.
 
         Nothing is recorded yet, so that threads may look at several blocks at once.
         """
-        depth = expression.sum(axis=1)
-        quality = assess_cells(self._info, results, depth > 0)
-        quality = from_columns({name: part[:cells] for name, part in quality.columns().items()})
-        return SeenCells(quality=quality, depth=depth[:cells], gene_sum=expression[:cells].sum(axis=0))
+        quality = assess_cells(self._info, results, block.depth > 0)
+        quality = from_columns({name: part[: block.cells] for name, part in quality.columns().items()})
+        gene_sum = block.expression[: block.cells].sum(axis=0)
+        return SeenCells(quality=quality, depth=block.depth[: block.cells], gene_sum=gene_sum)
 
     def record(self, seen: SeenCells) -> None:
         """Add what was seen of a block; the blocks of a batch in their order, those passed over too."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
@@ -68,6 +69,12 @@ class ModelBlock:
     expression: npt.NDArray[np.float32]
     cells: int
     entries: Entries | None = None
+
+    @cached_property
+    def depth(self) -> npt.NDArray[np.float32]:
+        """Sum over the model's genes (rows,); infinite where a cell holds absurd values."""
+        with np.errstate(over="ignore"):
+            return np.asarray(self.expression.sum(axis=1))
 
 
 class GeneColumns:

@@ -89,8 +89,8 @@ class BatchLogExpression:
 
     def of_block(self, block: ModelBlock) -> dict[str, Floats]:
         """Return what the graph takes for a block, by its names; the memory is used again for the thread's next one."""
+        depth = block.depth[:, None]
         with np.errstate(over="ignore"):  # absurd values are told of where the result is looked at
-            depth = block.expression.sum(axis=1, keepdims=True)
             size = (depth > 0).astype(np.float32) if self.usual_depth is None else depth / self.usual_depth
         if not hasattr(self._space, "centred"):
             self._space.centred = np.empty_like(block.expression)

@@ -434,7 +434,7 @@ class Model:
 
         def network(block: ModelBlock) -> tuple[npt.NDArray[np.float32], SeenCells | None]:
             results = run(block)
-            seen = None if recorder is None else recorder.look(block.expression, results, cells=block.cells)
+            seen = None if recorder is None else recorder.look(block, results)
             return results[output] if columns is None or alone else results[output][:, columns], seen
 
         return impute_stream(
@@ -519,7 +519,7 @@ class Model:
         run = self._of_blocks(batch.match.measured, QUALITY_OUTPUTS)
 
         def look(_: int, __: Rows, block: ModelBlock) -> SeenCells:
-            return recorder.look(block.expression, run(block), cells=block.cells)
+            return recorder.look(block, run(block))
 
         for cells, seen in for_each_block(chunks, batch, GeneColumns(batch.match), look, threads=self.threads):
             recorder.record(seen)

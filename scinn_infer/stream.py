@@ -215,7 +215,7 @@ def for_each_block(
         if not hasattr(space, "expression"):
             space.expression = np.empty((BLOCK, batch.match.measured.size), dtype=np.float32)
         in_model = columns.to_model(rows, out=space.expression)
-        expressed = int(np.count_nonzero(in_model.expression.max(axis=1)))
+        expressed = int(np.count_nonzero(in_model.depth))
         return rows.shape[0], expressed, work(first_cell, rows, in_model)
 
     seen = empty = 0

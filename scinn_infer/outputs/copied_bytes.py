@@ -12,6 +12,7 @@ from scinn_infer.damage import naming_damage
 from scinn_infer.inputs.opening import open_anndata
 from scinn_infer.outputs.csr import CHUNK_VALUES
 from scinn_infer.outputs.extent import INDEX_BYTES, POINTER_BYTES
+from scinn_infer.outputs.transfer import SPARSE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -30,8 +31,6 @@ LOOKED_AT = 50
 
 ROOM_FOR_ELEMENT = 1 << 12
 """What an array or a group takes besides its values: 4 kB."""
-
-SPARSE = ("csr_matrix", "csc_matrix")
 
 
 @dataclass(frozen=True, kw_only=True)
