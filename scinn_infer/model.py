@@ -611,8 +611,7 @@ class Model:
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out the session, which cannot be pickled, and the content where a path leads to it."""
-        kept = {name: value for name, value in self.__dict__.items() if name != "_log_expression"}
-        return kept | {"_session": None, "_content": None if self.path else self._content}
+        return self.__dict__ | {"_session": None, "_content": None if self.path else self._content}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Read the file again where there is one, and refuse another than was pickled."""
