@@ -19,7 +19,7 @@ from synthetic import CAPTURED, gene_names, random_model, write_cells
 import scinn_infer
 from scinn_infer.apply import apply_file
 from scinn_infer.h5ad import H5adMatrix
-from scinn_infer.stream import BLOCK
+from scinn_infer.stream import STRIP
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,14 +31,14 @@ WAYS = ("from memory", "from file to file")
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--cells", type=int, default=160 * BLOCK)
+    parser.add_argument("--cells", type=int, default=80 * STRIP)
     parser.add_argument("--genes", type=int, default=12_000)
     parser.add_argument("--chosen", type=int, default=50)
     parser.add_argument("--repetitions", type=int, default=3)
     parser.add_argument("--quick", action="store_true", help="192 cells × 600 genes, and nothing recorded")
     options = parser.parse_args()
     if options.quick:
-        options.cells, options.genes, options.repetitions = 2 * BLOCK, 600, 3
+        options.cells, options.genes, options.repetitions = STRIP, 600, 3
     use_cores(1)
     cases = measure(options)
     rows = [

@@ -24,7 +24,7 @@ import scinn_infer
 from scinn_infer.contract import INPUT_COLUMNS, INPUT_EXPRESSION, OUTPUT_IMPUTED
 from scinn_infer.h5ad import H5adMatrix
 from scinn_infer.onnxpaths import only_paths_to
-from scinn_infer.stream import BLOCK
+from scinn_infer.stream import BLOCK, STRIP
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 LEAST_OF_BARE, LEAST_OF_FLOOR = 0.8, 0.9
 """What share of the throughput of the bare call scinn is to reach, and of that of the products the bare call."""
 
-ROWS_READ = 4 * BLOCK
+ROWS_READ = 2 * STRIP
 """Cells read from the file at a time, as ``scinn-infer apply`` does."""
 
 PAUSE = 0.05
@@ -45,14 +45,14 @@ PAUSE = 0.05
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--cells", type=int, default=100 * BLOCK)
+    parser.add_argument("--cells", type=int, default=1600 * BLOCK)
     parser.add_argument("--genes", type=int, default=12_000)
     parser.add_argument("--repetitions", type=int, default=11)
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--quick", action="store_true", help="192 cells × 600 genes, and nothing recorded")
     options = parser.parse_args()
     if options.quick:
-        options.cells, options.genes, options.repetitions = 2 * BLOCK, 600, 3
+        options.cells, options.genes, options.repetitions = STRIP, 600, 3
     content = random_model(options.genes)
     orders = {"the model's": gene_names(options.genes), "shuffled": shuffled(gene_names(options.genes))}
     cases = []

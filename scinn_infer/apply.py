@@ -41,7 +41,7 @@ from scinn_infer.report.writing import write_apply_page
 from scinn_infer.result_rows import begin_recorder, result_rows
 from scinn_infer.run_identity import identify
 from scinn_infer.selection import WHOLE, Selection
-from scinn_infer.stream import BLOCK
+from scinn_infer.stream import STRIP
 
 if TYPE_CHECKING:
     import os
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from scinn_infer.outputs.unfinished import Unfinished
     from scinn_infer.report.request import ReportRequest
 
-CELLS_READ = 4 * BLOCK
+CELLS_READ = 2 * STRIP
 """Cells that are read together if not stated otherwise: each access to a file has its cost."""
 
 LARGE = 10**9

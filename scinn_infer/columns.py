@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from scinn_infer.genes import GeneMatch
 
     CSR: TypeAlias = sparse.csr_array[Any, tuple[int, int]]
+    Floats: TypeAlias = npt.NDArray[np.float32]
     Rows: TypeAlias = npt.NDArray[Any] | CSR
 
 
@@ -31,50 +33,91 @@ def csr_of(
     shape: tuple[int, int],
 ) -> CSR:
     """Return a CSR matrix of parts of one that is sound: scipy would look at them again, and copy them."""
-    rows = sparse.csr_array(shape, dtype=values.dtype)
+    rows = copy.copy(_no_entries(shape))
     rows.data, rows.indices, rows.indptr = values, indices, indptr
     return rows
 
 
+@lru_cache(maxsize=8)
+def _no_entries(shape: tuple[int, int]) -> CSR:
+    """Return an empty CSR matrix: to make one takes scipy longer than to copy it."""
+    return sparse.csr_array(shape)
+
+
 @dataclass(frozen=True, eq=False)
 class Entries:
-    """Where the rows of a block may not be zero.
+    """Where the cells of a block may not be zero, each place once.
 
     Attributes
     ----------
+    values
+        What stands there (entries,).
+    genes
+        Its column in the model (entries,).
     positions
-        In the rows one after another (entries,).
-    per_row
-        How many of them are in each row (rows,).
+        Its place in the rows one after another (entries,).
+    per_cell
+        How many of them each cell has (cells,).
     """
 
+    values: npt.NDArray[np.float32]
+    genes: npt.NDArray[np.integer[Any]]
     positions: npt.NDArray[np.intp]
-    per_row: npt.NDArray[np.intp]
+    per_cell: npt.NDArray[np.integer[Any]]
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
 class ModelBlock:
     """A block of a batch as the network takes it.
 
-    Attributes
+    Parameters
     ----------
-    expression
-        In the model's unit and genes, with empty cells up to a fixed number of rows (rows × model genes).
+    space
+        Holds it (rows × model genes): written already, or written over with the entries, where these are given, when
+        it is first asked for. It is used again for another block.
     cells
-        How many of the rows are cells.
+        How many of the rows are cells; those that are left are empty ones.
     entries
         Where it may not be zero; None where that is not known.
     """
 
-    expression: npt.NDArray[np.float32]
-    cells: int
-    entries: Entries | None = None
+    def __init__(self, space: Floats, cells: int, *, entries: Entries | None = None) -> None:
+        self._space = space
+        self.cells = cells
+        self.entries = entries
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and model genes."""
+        rows, genes = self._space.shape
+        return rows, genes
 
     @cached_property
-    def depth(self) -> npt.NDArray[np.float32]:
-        """Sum over the model's genes (rows,); infinite where a cell holds absurd values."""
+    def expression(self) -> Floats:
+        """In the model's unit and genes (rows × model genes)."""
+        if self.entries is not None:
+            self._space[...] = 0
+            self._space.reshape(-1)[self.entries.positions] = self.entries.values
+        return self._space
+
+    @cached_property
+    def depth(self) -> Floats:
+        """Sum over the model's genes (rows,); infinite where a cell holds absurd values.
+
+        Whole numbers add up to the same in whichever order; other values are added in that of the model's genes.
+        """
+        if self.entries is not None and (self.entries.values == np.rint(self.entries.values)).all():
+            total = np.zeros(len(self._space))
+            total[: self.cells][self.entries.per_cell > 0] = _sums(self.entries)
+        else:
+            total = self.expression.sum(axis=1, dtype=np.float64)
         with np.errstate(over="ignore"):
-            return np.asarray(self.expression.sum(axis=1))
+            return total.astype(np.float32)
+
+
+def _sums(entries: Entries) -> npt.NDArray[np.float64]:
+    """Return the sum of each cell that has entries (such cells,)."""
+    starts = (np.cumsum(entries.per_cell) - entries.per_cell)[entries.per_cell > 0]
+    return np.asarray(np.add.reduceat(entries.values, starts, dtype=np.float64)) if starts.size else np.zeros(0)
 
 
 class GeneColumns:
@@ -90,35 +133,40 @@ class GeneColumns:
     ----------
     match
         How the batch's genes match the model's.
+    network_keeps
+        Whether the network's result has the block's non-zero entries as they are in single precision.
     """
 
-    def __init__(self, match: GeneMatch) -> None:
+    def __init__(self, match: GeneMatch, *, network_keeps: bool = True) -> None:
+        self._network_keeps = network_keeps
         self._model_genes = match.measured.size
         self._known = match.columns >= 0
         self._all_known = bool(self._known.all())
         self._same = np.array_equal(match.columns, np.arange(self._model_genes))
-        self._model_column = np.maximum(match.columns, 0).astype(np.int32)  # as narrow as the indices it renumbers
+        self._model_column = match.columns.astype(np.int32)  # as narrow as the indices that it renumbers
         self._missing = np.flatnonzero(match.measured == 0)
         self._batch_column = np.zeros(self._model_genes, dtype=np.intp)  # any column for a gene that is missing
         self._batch_column[match.columns[self._known]] = np.flatnonzero(self._known)
         self._copies = _Copies(match.columns)
 
-    def to_model(self, block: Rows, *, out: npt.NDArray[np.float32]) -> ModelBlock:
+    def to_model(self, block: Rows, *, space: Floats) -> ModelBlock:
         """Return a block of the batch (cells × genes) in the model's genes; those that it lacks are zero.
 
         Parameters
         ----------
         block
-            Some cells.
-        out
-            Is written over, and is the expression of what is returned (rows × model genes); rows that are left are
-            empty cells.
+            Some cells, each entry stored once.
+        space
+            What is returned is kept there, at the latest when it is asked for (rows × model genes); rows that are left
+            are empty cells.
         """
         cells = block.shape[0]
-        dense, sparse_rows = out[:cells], None
+        dense = space[:cells]
         if not isinstance(block, np.ndarray):
-            sparse_rows = self._renumber(block)
-            sparse_rows.toarray(out=dense)
+            in_model = ModelBlock(space, cells, entries=self._entries(block))
+            if not self._copies:
+                return in_model
+            dense = in_model.expression[:cells]
         elif self._same:
             dense[...] = block
         else:
@@ -126,13 +174,8 @@ class GeneColumns:
             dense[:, self._missing] = 0
         if self._copies:
             dense[:, self._copies.genes] = self._copies.sums(self._copies.observed(block))
-        out[cells:] = 0
-        if sparse_rows is None:
-            return ModelBlock(expression=out, cells=cells)
-        per_row = np.zeros(len(out), dtype=np.intp)
-        per_row[:cells] = np.diff(sparse_rows.indptr)
-        positions = np.repeat(np.arange(0, out.size, out.shape[1]), per_row) + sparse_rows.indices
-        return ModelBlock(expression=out, cells=cells, entries=Entries(positions, per_row))
+        space[cells:] = 0
+        return ModelBlock(space, cells)
 
     def to_batch(
         self, result: npt.NDArray[np.float32], block: Rows, *, keep_nonzeros: bool
@@ -144,10 +187,10 @@ class GeneColumns:
         result
             Of the network (cells × model genes); it is returned itself where nothing has to be moved.
         block
-            What the network was given, in the batch's genes (cells × genes).
+            What the network was given, in the batch's genes (cells × genes), each entry stored once.
         keep_nonzeros
-            Whether the block's non-zero entries stay, and not only those in genes that the model does not know. The
-            network keeps them too, but a float64 block holds more digits than it has seen.
+            Whether the block's non-zero entries stay, and not only those in genes that the model does not know. Where
+            the network keeps them, a float64 block still holds more digits than it has seen.
 
         Notes
         -----
@@ -175,17 +218,56 @@ class GeneColumns:
         return bool(self._copies) or self._copies_nonzeros(result_dtype(dtype), keep_nonzeros=keep_nonzeros)
 
     def _copies_nonzeros(self, dtype: np.dtype[np.floating[Any]], *, keep_nonzeros: bool) -> bool:
-        return not self._all_known or (keep_nonzeros and dtype == np.float64)
+        kept = self._network_keeps and dtype == np.float32
+        return not self._all_known or (keep_nonzeros and not kept)
 
-    def _renumber(self, block: CSR) -> CSR:
-        """Return sparse rows in the model's genes, without entries in genes that it does not know."""
-        values, indices, indptr = block.data.astype(np.float32, copy=False), block.indices, block.indptr
-        if not self._all_known:
-            kept = np.flatnonzero(self._known[indices])
-            values, indices, indptr = values[kept], indices[kept], np.searchsorted(kept, indptr)
-        if not self._same:
-            indices = self._model_column[indices]
-        return csr_of(values, indices, indptr, shape=(block.shape[0], self._model_genes))
+    def _entries(self, block: CSR) -> Entries:
+        """Return the entries of sparse rows, but for those in genes that the model does not know."""
+        rows = block if self._same else renumbered(block, self._model_column, self._model_genes)
+        values, per_cell = rows.data.astype(np.float32, copy=False), np.diff(rows.indptr)
+        return Entries(values, rows.indices, _positions(rows, per_cell), per_cell)
+
+
+def renumbered(rows: CSR, column: npt.NDArray[np.int32], width: int) -> CSR:
+    """Return sparse rows with other columns.
+
+    Parameters
+    ----------
+    rows
+        The rows (cells × genes).
+    column
+        The new column of each gene, or -1 if it is left out (genes,).
+    width
+        The number of new columns.
+    """
+    values, columns, indptr = rows.data, column[rows.indices], rows.indptr
+    if columns.size and columns.min() < 0:
+        kept = np.flatnonzero(columns >= 0)
+        values, columns, indptr = values[kept], columns[kept], np.searchsorted(kept, indptr)
+    return csr_of(values, columns, indptr, shape=(rows.shape[0], width))
+
+
+def in_whole(rows: Rows) -> Rows:
+    """Return rows (cells × genes) in which each entry is stored once, in whichever order."""
+    if isinstance(rows, np.ndarray) or rows.has_canonical_format or not _has_parts(rows):
+        return rows
+    rows = rows.astype(result_dtype(rows.dtype))  # small integers could not hold the sum; the caller's rows stay
+    rows.sum_duplicates()
+    return rows
+
+
+def _has_parts(rows: CSR) -> bool:
+    """Tell whether an entry is stored in several parts: to look for the same place is faster than to sort them all."""
+    positions, numbers = _positions(rows, np.diff(rows.indptr)), np.arange(rows.nnz, dtype=np.int32)
+    last = np.empty(rows.shape[0] * rows.shape[1], dtype=np.int32)  # the number of the last entry in each place
+    last[positions] = numbers
+    return bool((last[positions] != numbers).any())
+
+
+def _positions(rows: CSR, per_row: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.intp]:
+    """Return where the entries of sparse rows stand in the rows one after another (entries,)."""
+    cells, width = rows.shape
+    return np.repeat(np.arange(0, cells * width, width), per_row) + rows.indices
 
 
 def _copy_nonzeros(
@@ -195,14 +277,14 @@ def _copy_nonzeros(
     if isinstance(block, np.ndarray):
         np.copyto(values, block, where=(block != 0) & where)
         return
-    if not (block.has_canonical_format and block.data.all()):
-        block = block.copy()  # the caller's stays as it is
-        block.sum_duplicates()
-        block.eliminate_zeros()
-    cells, genes = block.shape
-    positions = np.repeat(np.arange(cells) * genes, np.diff(block.indptr)) + block.indices
-    copied = slice(None) if where is True else where[block.indices]
-    values.reshape(-1)[positions[copied]] = block.data[copied]
+    positions = _positions(block, np.diff(block.indptr))
+    copied = block.data != 0
+    if where is not True:
+        copied &= where[block.indices]
+    if copied.all():  # to pick them all takes longer than to look
+        values.reshape(-1)[positions] = block.data
+    else:
+        values.reshape(-1)[positions[copied]] = block.data[copied]
 
 
 class _Copies:

@@ -23,7 +23,7 @@ from scinn_infer.gene_table import GeneTable
 from scinn_infer.genes import REFUSE, gene_names
 from scinn_infer.model import Model, load
 from scinn_infer.policies import KEEP, find_policy
-from scinn_infer.stream import BLOCK
+from scinn_infer.stream import STRIP
 
 if TYPE_CHECKING:
     import os
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from scinn_infer.batch import Batch
     from scinn_infer.checks import Matrix
 
-CHUNK_SIZE = 10 * BLOCK
+CHUNK_SIZE = 5 * STRIP
 """Cells of a chunk where a matrix is not in chunks yet: a hundred megabytes of result at 30,000 genes."""
 
 _OURS: dict[tuple[str, int, tuple[str, ...]], Model] = {}

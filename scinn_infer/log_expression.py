@@ -23,7 +23,8 @@ import numpy as np
 from scinn_infer.columns import ModelBlock
 from scinn_infer.contract import INPUT_EXPRESSION, INPUT_MEASURED, OUTPUT_EXPECTED
 from scinn_infer.errors import ScinnError
-from scinn_infer.onnxweights import multiplied_with, read_weights
+from scinn_infer.onnxnodes import multiplied_with
+from scinn_infer.onnxweights import read_weights
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -87,13 +88,18 @@ class BatchLogExpression:
     usual_depth: np.float32 | None
     _space: threading.local = field(default_factory=threading.local)
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the graph calls that which ``of_block`` returns."""
+        return self.name, SIZE_FACTOR
+
     def of_block(self, block: ModelBlock) -> dict[str, Floats]:
         """Return what the graph takes for a block, by its names; the memory is used again for the thread's next one."""
         depth = block.depth[:, None]
         with np.errstate(over="ignore"):  # absurd values are told of where the result is looked at
             size = (depth > 0).astype(np.float32) if self.usual_depth is None else depth / self.usual_depth
         if not hasattr(self._space, "centred"):
-            self._space.centred = np.empty_like(block.expression)
+            self._space.centred = np.empty(block.shape, dtype=np.float32)
         centred: Floats = self._space.centred
         divisor = np.maximum(size, TINY)
         if (entries := block.entries) is None:
@@ -101,11 +107,11 @@ class BatchLogExpression:
             _log1p(centred)
             centred += self.of_zero
         else:
-            logarithms = block.expression.reshape(-1)[entries.positions] / np.repeat(divisor, entries.per_row)
+            logarithms = entries.values / np.repeat(divisor[: block.cells], entries.per_cell)
             _log1p(logarithms)
+            logarithms += self.of_zero[entries.genes]
             centred[...] = self.of_zero
-            # Of an entry that is stored in parts each has the whole's logarithm, which is added once.
-            centred.reshape(-1)[entries.positions] += logarithms
+            centred.reshape(-1)[entries.positions] = logarithms
         return {self.name: centred, SIZE_FACTOR: size}
 
 
@@ -143,10 +149,11 @@ def _leads_to_the_same(found: LogExpression, session: Session, genes: int) -> bo
     depth[0] = 0  # a cell without any expression
     cells: Floats = (random.poisson(depth, (PROBE_CELLS, genes)) * measured).astype(np.float32)
     inputs: dict[str, npt.NDArray[Any]] = {INPUT_EXPRESSION: cells, INPUT_MEASURED: measured}
-    given = found.of_batch(measured).of_block(ModelBlock(expression=cells, cells=PROBE_CELLS))
+    batch = found.of_batch(measured)
+    given = batch.of_block(ModelBlock(cells, PROBE_CELLS))
     try:
         (whole,) = session.run((OUTPUT_EXPECTED,), inputs)
-        (rest,) = session.run((OUTPUT_EXPECTED,), inputs | given, given=tuple(given))
+        (rest,) = session.run((OUTPUT_EXPECTED,), inputs | given, given=batch.names)
     except ScinnError:
         return False
     return whole.shape == rest.shape and np.allclose(rest, whole, rtol=PROBE_TOLERANCE, atol=0)

@@ -36,6 +36,7 @@ from scinn_infer.session import DEFAULT_PROVIDERS, Session, check_providers
 from scinn_infer.store import resolve
 from scinn_infer.stream import BLOCK, for_each_block, impute_stream
 from scinn_infer.threads import available_threads
+from scinn_infer.zero_fill import find_zero_fill
 
 if TYPE_CHECKING:
     import os
@@ -128,6 +129,7 @@ class Model:
         check_onnx(content, source=self.source)
         self._content = content
         self._session = self._new_session()
+        self._zero_fills: dict[str, str | None] = {}
         self.info = self._session.read_info()
 
     @property
@@ -205,7 +207,7 @@ class Model:
             together the first of them gets it; where they are not they stay as they are (``keep``), or share it in the
             ratio of what was observed (``denoise``).
         batch_size
-            Number of cells to take at a time; it changes neither the result nor, from 96 on, the speed.
+            Number of cells to take at a time; it changes neither the result nor, from 24 on, the speed.
         source
             How messages name the batch.
         cell_names
@@ -302,7 +304,7 @@ class Model:
         genes, policy, duplicates, source, cell_names, unit_checked, recorder, only, min_value, dtype
             As for :meth:`impute`.
         batch_size
-            Number of cells to yield at a time; 96, the fastest, if not given. It does not change the values.
+            Number of cells to yield at a time; 24, the fastest, if not given. It does not change the values.
 
         Yields
         ------
@@ -423,11 +425,15 @@ class Model:
         size = BLOCK if batch_size is None else check_count(batch_size, "batch_size")
 
         places = selection.columns(batch.genes, source=batch.source)
-        selected = None if places is None else SelectedColumns(batch.match, places)
-        columns = selected.model_columns if selected else None
-        alone = columns is not None and takes_columns(self.info)
+        alone = places is not None and takes_columns(self.info)
         if alone:
             output = COLUMN_OUTPUTS[output]
+        fill = None
+        if chosen.keeps_nonzeros and recorder is None and (alone or places is None):  # a recorder looks at the whole
+            fill = self._zero_fill(output)
+            output = fill or output
+        selected = None if places is None else SelectedColumns(batch.match, places, network_keeps=fill is None)
+        columns = selected.model_columns if selected else None
         outputs = (output,) if recorder is None else (output, *QUALITY_OUTPUTS)
 
         run = self._of_blocks(batch.match.measured, outputs, columns=columns if alone else None)
@@ -442,6 +448,7 @@ class Model:
             batch,
             network,
             keep_nonzeros=chosen.keeps_nonzeros,
+            network_keeps=fill is None,
             batch_size=size,
             threads=self.threads,
             recorder=recorder,
@@ -567,22 +574,24 @@ class Model:
             inputs[INPUT_MEASURED] = as_float32(measured, INPUT_MEASURED, (genes,))
         if set(outputs) & set(COLUMN_OUTPUTS.values()):
             inputs[INPUT_COLUMNS] = as_columns([0] if columns is None else columns, genes)
-        return self._compute(outputs, inputs)
+        return self._compute(outputs, inputs, cells=len(inputs[INPUT_EXPRESSION]))
 
     def _of_blocks(
         self, measured: npt.NDArray[np.float32], outputs: Sequence[str], *, columns: npt.ArrayLike | None = None
     ) -> Callable[[ModelBlock], Outputs]:
         """Return what computes outputs of the blocks of one batch, as :meth:`run` does but for the last digit."""
-        if self._log_expression is None:
-            return lambda block: self.run(block.expression, measured, outputs=outputs, columns=columns)
-        logarithms = self._log_expression.of_batch(measured)
         fixed: dict[str, npt.NDArray[Any]] = {INPUT_MEASURED: measured}
         if columns is not None:
             fixed[INPUT_COLUMNS] = as_columns(columns, len(self.genes))
+        logarithms = None if self._log_expression is None else self._log_expression.of_batch(measured)
+        given = () if logarithms is None else logarithms.names
+        takes_expression = self._session.takes(INPUT_EXPRESSION, outputs, given=given)
 
         def run(block: ModelBlock) -> Outputs:
-            given = logarithms.of_block(block)
-            return self._compute(outputs, fixed | {INPUT_EXPRESSION: block.expression} | given, given=tuple(given))
+            inputs = fixed if logarithms is None else fixed | logarithms.of_block(block)
+            if takes_expression:
+                inputs = inputs | {INPUT_EXPRESSION: block.expression}
+            return self._compute(outputs, inputs, cells=block.shape[0], given=given)
 
         return run
 
@@ -591,14 +600,25 @@ class Model:
         """How the logarithms are computed that the network begins with; None where the file has to do it."""
         return find_log_expression(self._content, self._new_session(), genes=len(self.genes))
 
+    def _zero_fill(self, output: str) -> str | None:
+        """Return what the graph calls the values that fill an output's zeros; None where it does otherwise."""
+        if output not in self._zero_fills:
+            found = find_zero_fill(self._content, self._new_session(), output=output, genes=len(self.genes))
+            self._zero_fills[output] = found
+        return self._zero_fills[output]
+
     def _compute(
-        self, outputs: Sequence[str], inputs: Mapping[str, npt.NDArray[Any]], *, given: tuple[str, ...] = ()
+        self,
+        outputs: Sequence[str],
+        inputs: Mapping[str, npt.NDArray[Any]],
+        *,
+        cells: int,
+        given: tuple[str, ...] = (),
     ) -> Outputs:
         """Run the network, or what is left of it from some given values on; refuse results of a wrong shape."""
         narrow = inputs[INPUT_COLUMNS].size if INPUT_COLUMNS in inputs else 0
         widths = dict.fromkeys(GENE_OUTPUTS, len(self.genes)) | dict.fromkeys(COLUMN_OUTPUTS.values(), narrow)
         results = self._session.run(outputs, inputs, given=given)
-        cells = inputs[INPUT_EXPRESSION].shape[0]
         for name, result in zip(outputs, results, strict=True):
             if result.ndim != 2 or len(result) != cells or result.shape[1] != widths.get(name, result.shape[1]):
                 msg = f"{self.source} is damaged: its {name!r} has the shape {result.shape} for {cells:,} cells."

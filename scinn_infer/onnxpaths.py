@@ -32,7 +32,7 @@ def only_paths_to(
     content
         The bytes of a file that :func:`scinn_infer.onnxfile.check_onnx` lets pass.
     outputs
-        Names of the outputs to keep.
+        Names of the outputs to keep, and of float32 matrices within the graph that become outputs.
     droppable
         Names of the inputs that go as well where nothing needs them; the others stay.
     given
@@ -64,8 +64,11 @@ def _prune(graph: memoryview, outputs: set[str], droppable: set[str], *, given: 
             keep = number not in there or _name(message(value), there[number][0]) in there[number][1]
         if keep:
             kept += _encoded(number, value)
+    there_already = {_name(message(value), "output") for number, value in parts if number == GRAPH["output"]}
     for name in sorted(given):
         kept += _encoded(GRAPH["input"], _value(name))
+    for name in sorted(outputs - there_already):
+        kept += _encoded(GRAPH["output"], _value(name))
     return b"".join(kept)
 
 

@@ -1,4 +1,4 @@
-"""Weights of a model file, and what is multiplied with them, read from its bytes."""
+"""Weights of a model file, and what else its graph holds, read from its bytes."""
 
 from __future__ import annotations
 
@@ -14,12 +14,9 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-_NODE = {"input": 1, "op_type": 4}
 _TENSOR = {"dims": 1, "data_type": 2, "name": 8, "raw_data": 9}
 _FLOAT = 1
 """The number that ONNX gives to float32."""
-
-PRODUCT = "MatMul"
 
 
 def read_weights(content: bytes, names: Collection[str]) -> dict[str, npt.NDArray[np.float32]]:
@@ -33,29 +30,11 @@ def read_weights(content: bytes, names: Collection[str]) -> dict[str, npt.NDArra
         What the graph calls them.
     """
     found = {}
-    for tensor in _parts(content, "initializer"):
+    for tensor in parts(content, "initializer"):
         name = "".join(texts(tensor, _TENSOR["name"]))
         if name in names and (array := _array(tensor)) is not None:
             found[name] = array
     return found
-
-
-def multiplied_with(content: bytes, weight: str) -> str | None:
-    """Return what the graph calls the one thing that it multiplies with a weight; None if there are none, or several.
-
-    Parameters
-    ----------
-    content
-        As for :func:`read_weights`.
-    weight
-        What the graph calls the second factor of the matrix product.
-    """
-    found = []
-    for node in _parts(content, "node"):
-        factors = texts(node, _NODE["input"])
-        if factors[1:] == [weight] and texts(node, _NODE["op_type"]) == [PRODUCT]:
-            found.append(factors[0])
-    return found[0] if len(found) == 1 else None
 
 
 def texts(value: memoryview, field: int) -> list[str]:
@@ -77,7 +56,8 @@ def _array(tensor: memoryview) -> npt.NDArray[np.float32] | None:
     return np.frombuffer(bytes(raw), dtype="<f4").astype(np.float32).reshape(shape)
 
 
-def _parts(content: bytes, part: str) -> Iterator[memoryview]:
+def parts(content: bytes, part: str) -> Iterator[memoryview]:
+    """Yield the parts of a file's graph that are of one kind: a name of :data:`scinn_infer.onnxfile.GRAPH`."""
     for number, graph in fields(memoryview(content)):
         if number == MODEL["graph"]:
             yield from (message(value) for field, value in fields(message(graph)) if field == GRAPH[part])

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scinn_infer.checks import cell_label
-from scinn_infer.columns import GeneColumns, result_dtype
+from scinn_infer.columns import GeneColumns, renumbered, result_dtype
 from scinn_infer.errors import ScinnError
 from scinn_infer.genes import gene_names
 
@@ -160,6 +160,8 @@ class SelectedColumns:
         How the batch's genes match the model's.
     wanted
         The batch's columns that are wanted, in the order of the result.
+    network_keeps
+        As for :class:`scinn_infer.columns.GeneColumns`.
 
     Attributes
     ----------
@@ -169,7 +171,7 @@ class SelectedColumns:
         The model's columns to compute, at least ``FEWEST_COLUMNS`` where it has as many.
     """
 
-    def __init__(self, match: GeneMatch, wanted: Positions) -> None:
+    def __init__(self, match: GeneMatch, wanted: Positions, *, network_keeps: bool = True) -> None:
         self.wanted = wanted
         known = np.unique(match.columns[wanted])
         known = known[known >= 0]
@@ -181,7 +183,10 @@ class SelectedColumns:
         columns = match.columns[self._batch_columns]
         columns = np.where(columns < 0, -1, np.searchsorted(self.model_columns, columns))
         measured = np.ones(self.model_columns.size, dtype=np.float32)
-        self._columns = GeneColumns(replace(match, columns=columns, measured=measured))
+        narrow = replace(match, columns=columns, measured=measured)
+        self._columns = GeneColumns(narrow, network_keeps=network_keeps)
+        self._column = np.full(match.columns.size, -1, dtype=np.int32)
+        self._column[self._batch_columns] = np.arange(self._batch_columns.size)
 
     def of_block(self, block: Rows) -> Rows:
         """Return the wanted columns of a block of the batch (cells × wanted)."""
@@ -207,7 +212,9 @@ class SelectedColumns:
 
     def _wider(self, block: Rows) -> Rows:
         """Return the columns that are needed (cells × needed)."""
-        return block[:, self._batch_columns]
+        if isinstance(block, np.ndarray):
+            return block[:, self._batch_columns]
+        return renumbered(block, self._column, self._batch_columns.size)
 
 
 def drop_small(values: npt.NDArray[np.floating[Any]], block: Rows, min_value: float) -> None:

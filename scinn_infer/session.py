@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakSet
 
 # From 1.29 on onnxruntime, when imported, writes a device identifier to the user's cache and reports to its maker, in a
@@ -17,6 +17,7 @@ from scinn_infer.contract import (
     INPUT_COLUMNS,
     INPUT_EXPRESSION,
     INPUT_MEASURED,
+    INPUTS,
     OUTPUT_CLUSTER_PROBABILITY,
     OUTPUT_EMBEDDING,
     ModelInfo,
@@ -26,7 +27,7 @@ from scinn_infer.formats import outputs_of, takes_columns
 from scinn_infer.onnxpaths import only_paths_to
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     import numpy.typing as npt
 
@@ -38,6 +39,13 @@ NO_LOG = 4
 
 
 _OPEN: WeakSet[Session] = WeakSet()
+
+
+class _Part(NamedTuple):
+    """An onnxruntime session that computes some outputs, and the names of what it needs for that."""
+
+    runtime: Any
+    inputs: frozenset[str]
 
 
 class Session:
@@ -65,7 +73,7 @@ class Session:
         self._content = content
         self._providers = list(providers)
         self._source = source
-        self._sessions: dict[tuple[frozenset[str], tuple[str, ...]], Any] = {}
+        self._parts: dict[tuple[frozenset[str], tuple[str, ...]], _Part] = {}
         _OPEN.add(self)
 
     def read_info(self) -> ModelInfo:
@@ -87,7 +95,11 @@ class Session:
 
     def width(self, output: str) -> int:
         """Return how many columns an output has."""
-        return next(int(node.shape[1]) for node in self._get([output]).get_outputs())
+        return next(int(node.shape[1]) for node in self._get([output]).runtime.get_outputs())
+
+    def takes(self, name: str, outputs: Sequence[str], *, given: Iterable[str] = ()) -> bool:
+        """Return whether an input is needed for some outputs, as :meth:`run` takes both."""
+        return name in self._get(outputs, tuple(given)).inputs
 
     def run(
         self, outputs: Sequence[str], inputs: Mapping[str, npt.NDArray[Any]], *, given: tuple[str, ...] = ()
@@ -99,7 +111,7 @@ class Session:
         outputs
             Their names.
         inputs
-            By name.
+            By name; those that the outputs do not need are passed over, and need not be there.
         given
             Which of these are values within the graph, known already.
 
@@ -108,9 +120,9 @@ class Session:
         ScinnError
             If onnxruntime cannot load or run the model.
         """
-        session = self._get(outputs, given)
+        part = self._get(outputs, given)
         try:
-            return list(session.run(list(outputs), dict(inputs)))
+            return list(part.runtime.run(list(outputs), {name: inputs[name] for name in part.inputs & inputs.keys()}))
         except MemoryError:
             raise
         except Exception as error:
@@ -119,15 +131,17 @@ class Session:
 
     def close(self) -> None:
         """Let go of the onnxruntime sessions; the next call makes another."""
-        self._sessions = {}
+        self._parts = {}
 
-    def _get(self, outputs: Sequence[str], given: tuple[str, ...] = ()) -> Any:
+    def _get(self, outputs: Sequence[str], given: tuple[str, ...] = ()) -> _Part:
         wanted = (frozenset(outputs), given)
-        session = self._sessions.get(wanted)  # a local name, because a fork in another thread may close it meanwhile
-        if session is None:
-            session = self._new(only_paths_to(self._content, outputs, droppable=(INPUT_COLUMNS,), given=given))
-            self._sessions[wanted] = session
-        return session
+        part = self._parts.get(wanted)  # a local name, because a fork in another thread may close it meanwhile
+        if part is None:
+            runtime = self._new(only_paths_to(self._content, outputs, droppable=INPUTS, given=given))
+            nodes = [*runtime.get_inputs(), *runtime.get_overridable_initializers()]
+            part = _Part(runtime, frozenset(node.name for node in nodes))
+            self._parts[wanted] = part
+        return part
 
     def _new(self, content: bytes) -> Any:
         options = onnxruntime.SessionOptions()

@@ -5,12 +5,14 @@ such blocks, the last one filled up with empty cells. So a cell's result depends
 size of the chunks, nor on the cells around it. (onnxruntime multiplies matrices some rows at a time and treats rows
 that are left over differently, which shows in the seventh digit.)
 
-A block is worked on in one thread from its raw values to its result, and other blocks in others meanwhile; so a result
-does not depend on the number of threads either. The caller's own thread reads the chunks, and writes what it is given.
+Some blocks in a row, a strip, are worked on in one thread from their raw values to their result, and other strips in
+others meanwhile; so a result does not depend on the number of threads either. The caller's own thread reads the chunks,
+and writes what it is given.
 """
 
 from __future__ import annotations
 
+import itertools
 import threading
 import warnings
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
@@ -20,7 +22,7 @@ from scipy import sparse
 
 from scinn_infer.batch import as_rows, tell_empty_cells
 from scinn_infer.checks import LARGEST_VALUE, cell_label, check_chunk, check_exact, check_unit, stored_values
-from scinn_infer.columns import GeneColumns, ModelBlock, csr_of
+from scinn_infer.columns import GeneColumns, ModelBlock, csr_of, in_whole
 from scinn_infer.errors import ScinnError, ScinnWarning
 from scinn_infer.in_order import in_order
 from scinn_infer.selection import WHOLE, SelectedColumns, drop_small, in_precision
@@ -42,9 +44,16 @@ if TYPE_CHECKING:
     Seen: TypeAlias = SeenCells | None
     Network: TypeAlias = Callable[[ModelBlock], tuple[Floats, Seen]]
 
-BLOCK = 96
-"""Rows that the network sees at a time: enough to keep the processor busy, few enough for its cache, and a multiple of
-the 4, 6, 8, 12 or 16 rows that matrix products take together on today's processors."""
+BLOCK = 24
+"""Rows that the network sees at a time: enough for the products, few enough for the processor's cache, and a multiple
+of the 4, 6, 8 or 12 rows that onnxruntime's products take together."""
+
+LARGEST_BITS = int(np.float32(LARGEST_VALUE).view(np.uint32))
+"""The largest float32 read as an integer, which is below all that are negative, infinite or not a number: one pass over
+a result tells whether it has any of these."""
+
+STRIP = 8 * BLOCK
+"""Rows that a thread is given at a time: handing them over, and looking at their values, has a cost each time."""
 
 
 def impute_stream(
@@ -53,6 +62,7 @@ def impute_stream(
     network: Network,
     *,
     keep_nonzeros: bool,
+    network_keeps: bool = True,
     batch_size: int,
     threads: int = 1,
     recorder: QualityRecorder | None = None,
@@ -72,10 +82,12 @@ def impute_stream(
         was seen of its cells.
     keep_nonzeros
         Whether non-zero entries come back as they were, to the last bit.
+    network_keeps
+        Whether the network's output has them as they are in single precision.
     batch_size
         Number of rows to yield at a time.
     threads
-        How many blocks are worked on at a time, each in a thread of its own. It does not change the result.
+        How many strips are worked on at a time, each in a thread of its own. It does not change the result.
     recorder
         Is told what was seen of the cells, block by block in their order.
     selection
@@ -94,7 +106,7 @@ def impute_stream(
     ScinnWarning
         If some cells have none there, once all are seen.
     """
-    columns = GeneColumns(batch.match)
+    columns = GeneColumns(batch.match, network_keeps=network_keeps)
     genes = [batch.genes[place] for place in selected.wanted] if selected else batch.genes
 
     def impute(first_cell: int, block: Rows, in_model: ModelBlock) -> tuple[Values, Seen]:
@@ -185,10 +197,10 @@ def for_each_block(
     columns
         Where its genes stand in the model.
     work
-        Takes the position of a block's first cell; the block, up to ``BLOCK`` rows of the batch (cells × genes); and
-        the same as the network takes it, in memory that is used again for another block.
+        Takes the position of a block's first cell; the block, up to ``BLOCK`` rows of the batch (cells × genes), each
+        entry stored once; and the same as the network takes it, in memory that is used again for another block.
     threads
-        How many blocks are worked on at a time.
+        How many strips are worked on at a time.
 
     Yields
     ------
@@ -209,17 +221,23 @@ def for_each_block(
     """
     space = threading.local()
 
-    def work_on(block: tuple[int, Rows]) -> tuple[int, int, T]:
-        first_cell, rows = block
+    def work_on(strip: tuple[int, Rows]) -> list[tuple[int, int, T]]:
+        first_cell, rows = strip
         _check_values(rows, first_cell, batch)
+        rows = in_whole(rows)
         if not hasattr(space, "expression"):
             space.expression = np.empty((BLOCK, batch.match.measured.size), dtype=np.float32)
-        in_model = columns.to_model(rows, out=space.expression)
-        expressed = int(np.count_nonzero(in_model.depth))
-        return rows.shape[0], expressed, work(first_cell, rows, in_model)
+        done = []
+        for start in range(0, rows.shape[0], BLOCK):
+            block = _cut(rows, start, min(start + BLOCK, rows.shape[0]))
+            in_model = columns.to_model(block, space=space.expression)
+            expressed = int(np.count_nonzero(in_model.depth))
+            done.append((block.shape[0], expressed, work(first_cell + start, block, in_model)))
+        return done
 
     seen = empty = 0
-    for cells, expressed, result in in_order(work_on, _numbered(chunks, batch), threads=threads):
+    strips = in_order(work_on, _numbered(chunks, batch), threads=threads)
+    for cells, expressed, result in itertools.chain.from_iterable(strips):
         seen += cells
         empty += cells - expressed
         yield cells, result
@@ -228,16 +246,16 @@ def for_each_block(
 
 
 def _numbered(chunks: Iterable[Matrix], batch: Batch) -> Iterator[tuple[int, Rows]]:
-    """Yield the blocks of a batch, with the position of the first cell, once they are known to be in its unit."""
+    """Yield the strips of a batch, with the position of the first cell, once they are known to be in its unit."""
     first_cell, unit_checked = batch.first_cell or 0, batch.unit_checked
-    for block in reblock((as_rows(chunk, batch) for chunk in chunks), BLOCK):
+    for strip in reblock((as_rows(chunk, batch) for chunk in chunks), STRIP):
         if not unit_checked:
-            _check_values(block, first_cell, batch)
-            if stored_values(block).any():  # the first block with any expression tells
-                check_unit(block, unit=batch.unit, source=batch.source)
+            _check_values(strip, first_cell, batch)
+            if stored_values(strip).any():  # the first strip with any expression tells
+                check_unit(strip, unit=batch.unit, source=batch.source)
                 unit_checked = True
-        yield first_cell, block
-        first_cell += block.shape[0]
+        yield first_cell, strip
+        first_cell += strip.shape[0]
 
 
 def _check_values(block: Rows, first_cell: int, batch: Batch) -> None:
@@ -245,10 +263,13 @@ def _check_values(block: Rows, first_cell: int, batch: Batch) -> None:
     check_exact(block, source=batch.source)
 
 
-def _check_result(result: npt.NDArray[np.float32], first_cell: int, batch: Batch) -> None:
-    if result.min() >= 0 and result.max() <= LARGEST_VALUE:  # false where a value is not a number
+def _check_result(result: Floats, first_cell: int, batch: Batch) -> None:
+    if int(result.view(np.uint32).max()) <= LARGEST_BITS:
         return
-    row = int(np.flatnonzero(~((result >= 0) & (result <= LARGEST_VALUE)).all(axis=1))[0])
+    refused = np.flatnonzero(~((result >= 0) & (result <= LARGEST_VALUE)).all(axis=1))
+    if not refused.size:  # it was a zero with a sign
+        return
+    row = int(refused[0])
     cell = cell_label(first_cell + row, batch.cell_names)
     msg = (
         f"{batch.source}: the model returns negative or infinite values for {cell}. If the cell holds no absurdly "

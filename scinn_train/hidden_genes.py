@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from scinn_infer.batch import as_rows, open_batch
-from scinn_infer.columns import GeneColumns
+from scinn_infer.columns import GeneColumns, in_whole
 from scinn_infer.contract import OUTPUT_EXPECTED
 from scinn_infer.errors import ScinnError
 from scinn_train import losses, minibatch
@@ -64,8 +64,8 @@ def deviance_explained(model: Model, X: Matrix, genes: Sequence[str]) -> float:
     folds = np.array_split(random.permutation(np.flatnonzero(batch.match.measured)), _FOLDS)
     left, before = 0.0, 0.0
     for cells in minibatch.in_order(rows.shape[0], _CELLS):
-        expression = np.empty((len(cells), len(model.genes)), dtype=np.float32)
-        columns.to_model(rows[cells[0] : cells[-1] + 1], out=expression)
+        space = np.empty((len(cells), len(model.genes)), dtype=np.float32)
+        expression = columns.to_model(in_whole(rows[cells[0] : cells[-1] + 1]), space=space).expression
         for hidden in filter(len, folds):
             deviance = _deviances(model, expression, batch.match.measured, hidden)
             left, before = left + deviance[0], before + deviance[1]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scinn_infer.columns import GeneColumns
+from scinn_infer.columns import GeneColumns, in_whole
 from scinn_infer.contract import OUTPUT_CLUSTER_PROBABILITY
 from scinn_infer.report.request import check_genes
 from scinn_infer.report.sample import AFTER, CellSample, Watch, choose_genes, spaced
@@ -97,8 +97,8 @@ class ApplyWatch:
         first, last = np.searchsorted(self._rows, (start, start + chunk.shape[0]))
         if first == last:
             return
-        rows = chunk[self._rows[first:last] - start]
-        expression = np.empty((last - first, len(self._model.genes)), dtype=np.float32)
-        GeneColumns(self._batch.match).to_model(rows, out=expression)
-        found = self._model.run(expression, self._batch.match.measured, outputs=(OUTPUT_CLUSTER_PROBABILITY,))
+        rows = in_whole(chunk[self._rows[first:last] - start])
+        space = np.empty((last - first, len(self._model.genes)), dtype=np.float32)
+        block = GeneColumns(self._batch.match).to_model(rows, space=space)
+        found = self._model.run(block.expression, self._batch.match.measured, outputs=(OUTPUT_CLUSTER_PROBABILITY,))
         self._clusters[first:last] = found[OUTPUT_CLUSTER_PROBABILITY].argmax(axis=1)

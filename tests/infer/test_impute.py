@@ -11,6 +11,7 @@ from scipy import sparse
 import scinn_infer
 from scinn_infer import ScinnError
 from scinn_infer.errors import ScinnWarning
+from scinn_infer.stream import BLOCK, STRIP
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*cells have no expression")  # of the one among the counts
 
@@ -194,12 +195,12 @@ def test_whatever_the_batch_each_policy_does_as_it_says(data, policy, model, gen
 def test_a_cell_depends_on_nothing_but_itself(data, policy, model, counts, genes, results):
     rows = data.draw(st.lists(st.integers(0, len(counts) - 1), min_size=1, max_size=130))
     cuts = sorted(data.draw(st.lists(st.integers(0, len(rows)), max_size=4)))
-    batch_size = data.draw(st.sampled_from([None, 1, 7, 95, 96, 97, 200]))
+    batch_size = data.draw(st.sampled_from([None, 1, 7, BLOCK - 1, BLOCK, BLOCK + 1, 200]))
     to = data.draw(st.sampled_from([np.array, sparse.csr_array]))
     assume(set(rows) != {3})  # the empty cell alone is refused
     chunks = [to(part) for part in np.split(counts[rows], cuts)]
     pieces = list(model.impute_chunks(iter(chunks), genes, policy=policy, batch_size=batch_size))
-    assert [start for start, _ in pieces] == list(range(0, len(rows), batch_size or 96))
+    assert [start for start, _ in pieces] == list(range(0, len(rows), batch_size or BLOCK))
     assert equal(np.concatenate([block for _, block in pieces]), results[policy][rows])
 
 
@@ -245,7 +246,7 @@ def test_chunks_are_drawn_as_they_are_needed(model, counts, genes):
     stream = model.impute_chunks(chunks(), genes, batch_size=20)
     assert drawn == []
     next(stream)
-    assert max(drawn) == 90  # one block of 96
+    assert STRIP - 10 <= max(drawn) < STRIP  # what one strip takes
 
 
 @pytest.mark.parametrize(
@@ -293,15 +294,15 @@ def test_values_that_are_none_are_refused_where_the_unit_is_known(model, counts,
 
 
 def in_blocks(X):
-    return [X[start : start + 96] for start in range(0, len(X), 96)]
+    return [X[start : start + STRIP] for start in range(0, len(X), STRIP)]
 
 
 def test_the_first_cells_of_a_stream_tell_the_unit(model, counts, genes, imputed):
     X = counts.astype(np.float32)
-    X[96:] /= 2  # corrected counts, none of them large
+    X[STRIP:] /= 2  # corrected counts, none of them large
     _, first = next(model.impute_chunks(in_blocks(X), genes))
-    assert equal(first, imputed[:96])
-    X[:96] = 0
+    assert equal(first, imputed[:BLOCK])
+    X[:STRIP] = 0
     with pytest.raises(ScinnError, match="log-transformed"):
         list(model.impute_chunks(in_blocks(X), genes))
 

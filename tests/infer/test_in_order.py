@@ -19,6 +19,7 @@ from scinn_infer import ScinnError
 from scinn_infer.batch import open_batch
 from scinn_infer.cell_quality import QualityRecorder
 from scinn_infer.in_order import in_order
+from scinn_infer.stream import BLOCK, STRIP
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*cells have no expression")  # of the one among the counts
 
@@ -112,7 +113,7 @@ def test_the_quality_of_the_cells_is_told_in_their_order(model, counts, genes, t
         return parts, recorder.profile.gene_mean, recorder.profile.depth
 
     (one, *profile), (several, *other) = told(1), told(threads)
-    assert [len(part["drift"]) for part in several] == [96] * 9 + [56]  # when a block is yielded, its cells are told
+    assert [len(part["drift"]) for part in several] == [24] * 38 + [8]  # when a block is yielded, its cells are told
     for part, same in zip(several, one, strict=True):
         assert part.keys() == same.keys()
         assert all(part[name].tobytes() == same[name].tobytes() for name in part)
@@ -129,7 +130,7 @@ def test_a_bad_value_is_told_after_the_blocks_before_it(model, counts, genes, th
     with pytest.raises(ScinnError, match="cell 501, gene GENE7: the value is missing"):  # noqa: PT012
         for start, _ in model.with_threads(threads).impute_chunks([X[:300], sparse.csr_array(X[300:])], genes):
             seen.append(start)
-    assert seen == [0, 96, 192, 288, 384]
+    assert seen == [*range(0, 2 * STRIP, BLOCK)]  # the two strips before it
 
 
 def test_empty_cells_are_told_once(model, counts, genes):

@@ -13,8 +13,9 @@ from onnx import numpy_helper
 from scipy import sparse
 
 import scinn_infer
+from scinn_infer.onnxnodes import multiplied_with
 from scinn_infer.onnxpaths import only_paths_to
-from scinn_infer.onnxweights import multiplied_with, read_weights
+from scinn_infer.onnxweights import read_weights
 
 OLD_MODELS = sorted((Path(__file__).parent / "old_models").glob("*.onnx"))
 
@@ -64,6 +65,19 @@ def test_whatever_holds_the_entries_the_result_is_the_same_to_the_bit(model, cou
     shuffled = random.permutation(60)
     again = model.impute(parts[:, shuffled], [model.genes[gene] for gene in shuffled])
     np.testing.assert_array_equal(again, result[:, shuffled])
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.float32, np.float64])
+def test_parts_of_an_entry_add_up_whatever_their_type(model, dtype):
+    """200 + 100 is no uint8."""
+    parts = sparse.csr_array((np.array([200, 100, 7], dtype), [5, 5, 2], [0, 3]), shape=(1, 60))
+    whole = np.zeros((1, 60), dtype=np.result_type(dtype, np.int16))
+    whole[0, [5, 2]] = 300, 7
+    result = model.impute(parts, model.genes)
+    np.testing.assert_array_equal(result, model.impute(whole, model.genes))
+    assert result[0, 5] == 300
+    assert result.dtype == (np.float64 if dtype == np.float64 else np.float32)
+    assert parts.nnz == 3
 
 
 def square_root(graph):

@@ -24,6 +24,7 @@ from scinn_infer import ScinnError, ScinnWarning
 from scinn_infer.apply import apply_file
 from scinn_infer.cli import group, main_for
 from scinn_infer.report.request import ReportRequest
+from scinn_infer.stream import BLOCK
 
 CELLS, EMPTY = 500, (3, 130, 411)
 CHUNK_ROWS = 70
@@ -133,12 +134,12 @@ def places_of(run, *, folder, log, between: int) -> list[int]:
     return [keeping[0] // 2, *places, (keeping[-1] + len(steps)) // 2, len(steps) - 10]
 
 
-def stop_after(chunks: int, monkeypatch, error: BaseException):
+def stop_after(blocks_seen: int, monkeypatch, error: BaseException):
     """Let runs fail with an error once so many cells have been computed."""
 
     def stopped(blocks, **_):
         for number, block in enumerate(blocks):
-            if number == chunks:
+            if number == blocks_seen:
                 raise error
             yield block
 
@@ -245,16 +246,18 @@ def test_what_a_run_was_about_to_replace_is_put_back_whatever_the_next_one_is(mo
 
 def test_it_goes_on_after_what_is_written(stopped, source, out, model, monkeypatch):
     computed, said = [], []
+    written = 4 * BLOCK // CHUNK_ROWS * CHUNK_ROWS  # what was stopped had seen four blocks
+    first = written // BLOCK * BLOCK
     network = scinn_infer.model.Model._compute
 
     def counted(self, outputs, inputs, **options):
-        computed.append(len(inputs["expression"]))
+        computed.append(options["cells"])
         return network(self, outputs, inputs, **options)
 
     monkeypatch.setattr("scinn_infer.model.Model._compute", counted)
     apply_file(model, source, out, resume=True, say=said.append)
-    assert f"Going on with {out} after 288 of {CELLS} cells." in said  # four chunks of 70 begin within the third block
-    assert sum(computed) == 3 * 96
+    assert f"Going on with {out} after {first} of {CELLS} cells." in said
+    assert sum(computed) == -(-(CELLS - first) // BLOCK) * BLOCK
     assert not stopped.exists()
 
 
