@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from scinn_infer.commands.console import print_json
-from scinn_infer.commands.options import INPUT, json_option, quiet_option, speaker
+from scinn_infer.commands.options import INPUT, json_option, quiet_option, speaker, unit_option
 from scinn_infer.contract import UNITS
 from scinn_infer.errors import ScinnError
 from scinn_infer.inputs.opening import files_of
@@ -92,6 +92,7 @@ if TYPE_CHECKING:
 )
 @click.option("--report-genes", metavar="A,B,C", help="Genes that it shows.  [default: the most cluster-specific]")
 @click.option("--labels", metavar="COLUMN", help="Column of obs with the known cell types, for the report.")
+@unit_option
 @click.option("--overwrite", is_flag=True, help="Replace the outputs, and a checkpoint, if they exist.")
 @click.option("--resume", is_flag=True, help="Go on from the checkpoint of a fit that was stopped, if there is one.")
 @json_option
@@ -120,6 +121,7 @@ def fit(
     report: Path | None,
     report_genes: str | None,
     labels: str | None,
+    unit_checked: bool,
     overwrite: bool,
     resume: bool,
     as_json: bool,
@@ -131,7 +133,8 @@ def fit(
     as .csv or .tsv; its content tells which.
 
     The expression must be in the unit that is given, neither log-transformed nor scaled. Depth normalisation and the
-    logarithm are part of the model.
+    logarithm are part of the model. Counts of few genes that were corrected to fractions can look like logarithms, and
+    are refused unless --unit-checked says that they are not.
 
     While it runs, what has been reached is kept in a folder OUTPUT.checkpoint. After a kill or Ctrl-C the same command
     with --resume goes on from there, and makes the same file as if it had never been stopped.
@@ -183,6 +186,7 @@ def fit(
             cell_names=given.cells,
             source=given.source,
             memory_gb=memory_gb,
+            unit_checked=unit_checked,
             progress=not quiet,
         )
     try:

@@ -217,6 +217,23 @@ def test_logarithms_are_refused(reference, tmp_path, capsys):
     assert not (tmp_path / "m.onnx").exists()
 
 
+def test_what_looks_like_logarithms_is_taken_where_the_unit_is_known(reference, tmp_path, monkeypatch):
+    """Only how the values are taken is asked here: a fit is left out."""
+    X, genes, types = reference
+    path = write(tmp_path / "new.h5ad", (X / 100, genes, types))
+    taken = []
+
+    def watched(*arguments, **options):
+        with prepare(*arguments, **options) as prepared:
+            taken.append(prepared.genes)
+        raise ScinnError("far enough")
+
+    monkeypatch.setattr("scinn_train.cli_fit.prepare", watched)
+    for option in ([], ["--unit-checked"]):
+        assert train("fit", path, "-o", tmp_path / "m.onnx", *option) == 2
+    assert len(taken) == 1
+
+
 def test_the_help_needs_no_torch():
     code = (
         "import sys; from scinn_train.cli import group; group.main(['--help'], standalone_mode=False); "
