@@ -126,6 +126,8 @@ def as_rows(X: Matrix, batch: Batch) -> Rows:
     if np.ma.is_masked(X):
         msg = f"{batch.source} has masked entries; write 0 for what was not seen: X.filled(0)."
         raise ScinnError(msg)
+    if not X.dtype.isnative:
+        X = X.astype(X.dtype.newbyteorder("="))
     if isinstance(X, np.ndarray):
         return np.asarray(X)
     rows = sparse.csr_array(X)

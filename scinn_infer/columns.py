@@ -74,6 +74,11 @@ class ModelBlock:
     space
         Holds it (rows × model genes): written already, or written over with the entries, where these are given, when
         it is first asked for. It is used again for another block.
+    cells, entries
+        As below.
+
+    Attributes
+    ----------
     cells
         How many of the rows are cells; those that are left are empty ones.
     entries
@@ -103,7 +108,7 @@ class ModelBlock:
     def depth(self) -> Floats:
         """Sum over the model's genes (rows,); infinite where a cell holds absurd values.
 
-        Whole numbers add up to the same in whichever order; other values are added in that of the model's genes.
+        Whole numbers add up to the same in whichever order, up to 2⁵³; others are added in that of the model's genes.
         """
         if self.entries is not None and (self.entries.values == np.rint(self.entries.values)).all():
             total = np.zeros(len(self._space))
@@ -111,7 +116,7 @@ class ModelBlock:
         else:
             total = self.expression.sum(axis=1, dtype=np.float64)
         with np.errstate(over="ignore"):
-            return total.astype(np.float32)
+            return (total + 0.0).astype(np.float32)  # a sum of zeros with a sign has none
 
 
 def _sums(entries: Entries) -> npt.NDArray[np.float64]:
@@ -199,6 +204,7 @@ class GeneColumns:
         the ratio of what was observed.
         """
         dtype = result_dtype(block.dtype)
+        result = np.ascontiguousarray(result)  # of what is in another order numpy would keep that, and write to a copy
         # All columns are there: "wrap" looks for none beyond the last, which takes numpy half as long again.
         if not self._all_known:
             values = np.zeros(block.shape, dtype=dtype)
@@ -244,16 +250,17 @@ def renumbered(rows: CSR, column: npt.NDArray[np.int32], width: int) -> CSR:
     if columns.size and columns.min() < 0:
         kept = np.flatnonzero(columns >= 0)
         values, columns, indptr = values[kept], columns[kept], np.searchsorted(kept, indptr)
-    return csr_of(values, columns, indptr, shape=(rows.shape[0], width))
+    # scipy before 1.12 wants both of one type.
+    return csr_of(values, columns, indptr.astype(columns.dtype, copy=False), shape=(rows.shape[0], width))
 
 
 def in_whole(rows: Rows) -> Rows:
     """Return rows (cells × genes) in which each entry is stored once, in whichever order."""
     if isinstance(rows, np.ndarray) or rows.has_canonical_format or not _has_parts(rows):
         return rows
-    rows = rows.astype(result_dtype(rows.dtype))  # small integers could not hold the sum; the caller's rows stay
-    rows.sum_duplicates()
-    return rows
+    whole = rows.astype(np.int64 if rows.dtype.kind in "bui" else rows.dtype)  # small integers could not hold the sum
+    whole.sum_duplicates()
+    return whole
 
 
 def _has_parts(rows: CSR) -> bool:
@@ -273,9 +280,16 @@ def _positions(rows: CSR, per_row: npt.NDArray[np.integer[Any]]) -> npt.NDArray[
 def _copy_nonzeros(
     block: Rows, values: npt.NDArray[np.floating[Any]], *, where: npt.NDArray[np.bool_] | Literal[True]
 ) -> None:
-    """Overwrite values (cells × genes) with the block's where those are not zero, in all genes or in some."""
+    """Overwrite values (cells × genes) with the block's where those are not zero, in all genes or in some.
+
+    Of the latter, the values are zero.
+    """
     if isinstance(block, np.ndarray):
-        np.copyto(values, block, where=(block != 0) & where)
+        if where is True:  # the same as to copy them, in a sixth of the time
+            values *= block == 0
+            values += block
+        else:
+            values[:, where] = block[:, where]
         return
     positions = _positions(block, np.diff(block.indptr))
     copied = block.data != 0

@@ -36,6 +36,9 @@ OUTPUT_CLUSTER_PROBABILITY = "cluster_probability"
 OUTPUT_EMBEDDING = "embedding"
 OUTPUT_IMPUTED_COLUMNS = "imputed_columns"
 OUTPUT_DENOISED_COLUMNS = "denoised_columns"
+GENE_OUTPUTS = (OUTPUT_IMPUTED, OUTPUT_EXPECTED, OUTPUT_DENOISED)
+"""The outputs with a column for each gene."""
+
 COLUMN_OUTPUTS = {OUTPUT_IMPUTED: OUTPUT_IMPUTED_COLUMNS, OUTPUT_DENOISED: OUTPUT_DENOISED_COLUMNS}
 """The outputs of which some columns can be had by themselves, and what these are called."""
 

@@ -16,12 +16,11 @@ from scinn_infer.cell_quality import QUALITY_OUTPUTS, QualityRecorder
 from scinn_infer.columns import GeneColumns
 from scinn_infer.contract import (
     COLUMN_OUTPUTS,
+    GENE_OUTPUTS,
     INPUT_COLUMNS,
     INPUT_EXPRESSION,
     INPUT_MEASURED,
-    OUTPUT_DENOISED,
     OUTPUT_EMBEDDING,
-    OUTPUT_EXPECTED,
     OUTPUT_IMPUTED,
 )
 from scinn_infer.errors import ScinnError
@@ -52,9 +51,6 @@ if TYPE_CHECKING:
     from scinn_infer.columns import ModelBlock, Rows
 
     Outputs = dict[str, npt.NDArray[np.float32]]
-
-GENE_OUTPUTS = (OUTPUT_IMPUTED, OUTPUT_EXPECTED, OUTPUT_DENOISED)
-"""The outputs with a column for each gene."""
 
 
 def load(
@@ -441,7 +437,7 @@ class Model:
         def network(block: ModelBlock) -> tuple[npt.NDArray[np.float32], SeenCells | None]:
             results = run(block)
             seen = None if recorder is None else recorder.look(block, results)
-            return results[output] if columns is None or alone else results[output][:, columns], seen
+            return results[output] if columns is None or alone else np.take(results[output], columns, axis=1), seen
 
         return impute_stream(
             chunks,
@@ -598,7 +594,8 @@ class Model:
     @cached_property
     def _log_expression(self) -> LogExpression | None:
         """How the logarithms are computed that the network begins with; None where the file has to do it."""
-        return find_log_expression(self._content, self._new_session(), genes=len(self.genes))
+        outputs = tuple(name for name in outputs_of(self.info) if name not in COLUMN_OUTPUTS.values())
+        return find_log_expression(self._content, self._new_session(), outputs=outputs, genes=len(self.genes))
 
     def _zero_fill(self, output: str) -> str | None:
         """Return what the graph calls the values that fill an output's zeros; None where it does otherwise."""

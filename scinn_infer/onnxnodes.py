@@ -35,7 +35,7 @@ class Node:
 def read_nodes(content: bytes) -> Iterator[Node]:
     """Yield the nodes of a file that :func:`scinn_infer.onnxfile.check_onnx` lets pass."""
     for node in parts(content, "node"):
-        (operator,) = texts(node, _NODE["op_type"]) or [""]
+        operator = ["", *texts(node, _NODE["op_type"])][-1]  # of a field that is there twice, protobuf takes the last
         yield Node(operator, tuple(texts(node, _NODE["input"])), tuple(texts(node, _NODE["output"])))
 
 

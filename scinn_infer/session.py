@@ -27,7 +27,7 @@ from scinn_infer.formats import outputs_of, takes_columns
 from scinn_infer.onnxpaths import only_paths_to
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     import numpy.typing as npt
 
@@ -97,9 +97,9 @@ class Session:
         """Return how many columns an output has."""
         return next(int(node.shape[1]) for node in self._get([output]).runtime.get_outputs())
 
-    def takes(self, name: str, outputs: Sequence[str], *, given: Iterable[str] = ()) -> bool:
+    def takes(self, name: str, outputs: Sequence[str], *, given: tuple[str, ...] = ()) -> bool:
         """Return whether an input is needed for some outputs, as :meth:`run` takes both."""
-        return name in self._get(outputs, tuple(given)).inputs
+        return name in self._get(outputs, given).inputs
 
     def run(
         self, outputs: Sequence[str], inputs: Mapping[str, npt.NDArray[Any]], *, given: tuple[str, ...] = ()

@@ -111,9 +111,8 @@ def impute_stream(
 
     def impute(first_cell: int, block: Rows, in_model: ModelBlock) -> tuple[Values, Seen]:
         result, seen = network(in_model)
-        result = result[: block.shape[0]]
-        _check_result(result, first_cell, batch)
-        values = (selected or columns).to_batch(result, block, keep_nonzeros=keep_nonzeros)
+        values = (selected or columns).to_batch(result[: block.shape[0]], block, keep_nonzeros=keep_nonzeros)
+        _check_result(values, first_cell, batch)
         if not selection.min_value and selection.dtype is None:
             return values, seen
         observed = selected.of_block(block) if selected else block
@@ -222,9 +221,11 @@ def for_each_block(
     space = threading.local()
 
     def work_on(strip: tuple[int, Rows]) -> list[tuple[int, int, T]]:
-        first_cell, rows = strip
-        _check_values(rows, first_cell, batch)
-        rows = in_whole(rows)
+        first_cell, given = strip
+        _check_values(given, first_cell, batch)
+        rows = in_whole(given)
+        if rows is not given:  # a sum can be too large where its parts are not
+            _check_values(rows, first_cell, batch)
         if not hasattr(space, "expression"):
             space.expression = np.empty((BLOCK, batch.match.measured.size), dtype=np.float32)
         done = []
@@ -263,11 +264,13 @@ def _check_values(block: Rows, first_cell: int, batch: Batch) -> None:
     check_exact(block, source=batch.source)
 
 
-def _check_result(result: Floats, first_cell: int, batch: Batch) -> None:
-    if int(result.view(np.uint32).max()) <= LARGEST_BITS:
+def _check_result(values: Values, first_cell: int, batch: Batch) -> None:
+    """Refuse values that are no expression: what the model returned, since the batch's own have been looked at."""
+    if values.dtype == np.float32 and int(values.view(np.uint32).max()) <= LARGEST_BITS:
         return
-    refused = np.flatnonzero(~((result >= 0) & (result <= LARGEST_VALUE)).all(axis=1))
-    if not refused.size:  # it was a zero with a sign
+    refused = np.flatnonzero(~((values >= 0) & (values <= LARGEST_VALUE)).all(axis=1))
+    if not refused.size:
+        values += 0.0  # a zero with a sign, if there is one, becomes one without
         return
     row = int(refused[0])
     cell = cell_label(first_cell + row, batch.cell_names)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from scinn_infer.onnxnodes import Node
     from scinn_infer.session import Session
 
-PROBE_CELLS = 24
+PROBED_CELLS = 2
 
 
 def find_zero_fill(content: bytes, session: Session, *, output: str, genes: int) -> str | None:
@@ -75,17 +75,17 @@ def _is_zero_mask(name: str, observed: str, makers: Mapping[str, Node], content:
     cast = makers.get(name)
     if cast is None or cast.operator != "Cast":
         return False
-    return any(
-        one == observed and weight is not None and not weight.any()
-        for one, other in _both_ways(makers.get(cast.inputs[0]), "Equal")
-        for weight in [read_weights(content, (other,)).get(other)]
-    )
+    for one, other in _both_ways(makers.get(cast.inputs[0]), "Equal"):
+        weight = read_weights(content, (other,)).get(other)
+        if one == observed and weight is not None and not weight.any():
+            return True
+    return False
 
 
 def _fills(fill: str, output: str, session: Session, genes: int) -> bool:
     """Tell whether the whole graph's result is the fill where nothing was observed: it could be of one row for all."""
     columns = np.arange(genes)[: None if output == OUTPUT_IMPUTED else 2]
-    cells = (np.arange(PROBE_CELLS * genes) % 3).reshape(PROBE_CELLS, genes).astype(np.float32)
+    cells = (np.arange(PROBED_CELLS * genes) % 3).reshape(PROBED_CELLS, genes).astype(np.float32)
     try:
         filled, imputed = session.run((fill, output), {INPUT_EXPRESSION: cells, INPUT_COLUMNS: columns})
     except ScinnError:

@@ -9,10 +9,11 @@ import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from onnx import numpy_helper
+from onnx import helper, numpy_helper
 from scipy import sparse
 
 import scinn_infer
+from scinn_infer import ScinnError, ScinnWarning
 from scinn_infer.onnxnodes import multiplied_with
 from scinn_infer.onnxpaths import only_paths_to
 from scinn_infer.onnxweights import read_weights
@@ -80,6 +81,35 @@ def test_parts_of_an_entry_add_up_whatever_their_type(model, dtype):
     assert parts.nnz == 3
 
 
+def test_what_parts_add_up_to_is_looked_at_as_well(model):
+    parts = sparse.csr_array((np.array([2**24, 1], np.int32), [5, 5], [0, 2]), shape=(1, 60))
+    with pytest.raises(ScinnError, match="holds the integer 16777217"):
+        model.impute(parts, model.genes)
+
+
+def test_a_zero_is_a_zero_whatever_its_sign(model):
+    """Of three empty cells, two have entries that are stored and are zero."""
+    X = np.zeros((4, 60), np.float32)
+    X[3] = 2
+    stored = sparse.csr_array((X + 1) * (X > 0))
+    signed = sparse.csr_array((np.full(60, -0.0, np.float32), np.arange(60), [0, 60, 60, 60, 60]), shape=(4, 60))
+    signed = sparse.vstack([signed[:1], stored[1:]], format="csr")
+    with pytest.warns(ScinnWarning, match="no expression"):
+        result = model.impute(signed, model.genes)
+    assert not np.signbit(result).any()
+
+
+def test_the_order_of_bytes_does_not_matter(model, counts):
+    X = counts * 1.1000000000000001
+    swapped = sparse.csr_array(X)
+    swapped.data = swapped.data.astype(">f8")  # scipy makes no such matrix itself
+    whole = model.impute(X, model.genes, unit_checked=True)
+    for form in (X.astype(">f8"), swapped):
+        result = model.impute(form, model.genes, unit_checked=True)
+        np.testing.assert_array_equal(result, whole)
+        assert result.dtype == np.float64
+
+
 def square_root(graph):
     next(node for node in graph.node if node.op_type == "Log").op_type = "Sqrt"
 
@@ -100,7 +130,21 @@ def no_such_name(graph):
         node.input[:] = ["directions" if name == "components" else name for name in node.input]
 
 
-@pytest.mark.parametrize("change", [square_root, other_mean, no_such_name])
+def own_size_factor(graph):
+    """Use another size factor for what is expected, and one of that name, twice as large, for the fill alone."""
+    for node in graph.node:
+        node.input[:] = ["real_size" if name == "size_factor" else name for name in node.input]
+        node.output[:] = ["real_size" if name == "size_factor" else name for name in node.output]
+    graph.initializer.append(numpy_helper.from_array(np.array(2, np.float32), "two"))
+    at = {output: number for number, node in enumerate(graph.node) for output in node.output}
+    imputed = graph.node[at["imputed"]]
+    product = graph.node[at[imputed.input[1]]]
+    fill, product.input[1] = product.input[1], "larger_fill"
+    graph.node.insert(at[product.output[0]], helper.make_node("Mul", [fill, "size_factor"], ["larger_fill"]))
+    graph.node.insert(at["real_size"] + 1, helper.make_node("Mul", ["real_size", "two"], ["size_factor"]))
+
+
+@pytest.mark.parametrize("change", [square_root, other_mean, no_such_name, own_size_factor])
 def test_a_graph_that_begins_otherwise_is_left_to_itself(content, counts, change):
     other = scinn_infer.load(changed(content, change))
     assert other._log_expression is None

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 import scinn_infer
-from scinn_infer import ScinnError
+from scinn_infer import ScinnError, ScinnWarning
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*cells have no expression")  # of the one among the counts
 
@@ -45,6 +45,19 @@ def test_chosen_genes_are_those_columns_of_the_whole(name, policy, counts, genes
         chosen = model.impute(form(X), names, policy=policy, only=only, batch_size=data.draw(st.integers(1, 250)))
     np.testing.assert_array_equal(chosen, whole[:, [names.index(gene) for gene in only]])
     assert chosen.dtype == whole.dtype
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("form", [np.asarray, sparse.csr_array])
+@pytest.mark.parametrize("places", [slice(5), [3, 9, 20], [4, 3, 2]])
+def test_observed_values_keep_all_their_digits(name, form, places, counts, genes):
+    X = counts * 1.1000000000000001  # of which single precision holds half of the digits
+    X[0, 0] = 100.3
+    only = list(np.array(genes)[places])
+    with pytest.warns(ScinnWarning, match="not whole numbers"):
+        result = MODELS[name].impute(form(X), genes, only=only)
+    observed = X[:, places]
+    np.testing.assert_array_equal(result[observed > 0], observed[observed > 0])
 
 
 def test_the_whole_is_not_computed_for_a_few_genes(model, counts, genes, monkeypatch):

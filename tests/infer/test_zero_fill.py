@@ -96,17 +96,57 @@ def one_row_for_all(graph):
     maker_of(graph, maker_of(graph, "imputed").input[1]).input[1] = "one_row"
 
 
-def doubled_first(graph):
-    """Add to something else than the expression."""
+def another_name_first(graph):
+    """Add to something that is the expression under another name."""
     place = next(number for number, node in enumerate(graph.node) if "imputed" in node.output)
     graph.node.insert(place, helper.make_node("Identity", ["expression"], ["the_same"]))
     maker_of(graph, "imputed").input[0] = "the_same"
 
 
-@pytest.mark.parametrize("change", [ones_are_filled, filled_by_where, one_row_for_all, doubled_first])
+@pytest.mark.parametrize("change", [ones_are_filled, filled_by_where, one_row_for_all, another_name_first])
 def test_a_graph_that_fills_otherwise_is_left_to_itself(content, counts, change):
     other = changed(content, change)
     assert other._zero_fill("imputed") is None
     whole = other.run(counts.astype(np.float32), outputs=["imputed"])["imputed"]
     result = other.impute(counts, other.genes)
     np.testing.assert_allclose(np.where(counts == 0, result, 0), np.where(counts == 0, whole, 0), rtol=5e-6)
+
+
+def between(graph, operator, other, name):
+    """Let the fill be something else: what an operation makes of it and of another value."""
+    node = maker_of(graph, "imputed")
+    product = maker_of(graph, node.input[1])
+    place = next(number for number, each in enumerate(graph.node) if each.output == product.output)
+    graph.node.insert(place, helper.make_node(operator, [product.input[1], other], [name]))
+    maker_of(graph, node.input[1]).input[1] = name
+
+
+def the_difference_is_filled(graph):
+    """At a zero that is the fill itself; elsewhere, where nobody sees it, it may be negative."""
+    between(graph, "Sub", "expression", "difference")
+
+
+def a_zero_with_a_sign_is_filled(graph):
+    graph.initializer.append(numpy_helper.from_array(np.array(-0.0, np.float32), "signed_zero"))
+    between(graph, "Mul", "signed_zero", "signed")
+
+
+@pytest.mark.parametrize("change", [the_difference_is_filled, a_zero_with_a_sign_is_filled])
+@pytest.mark.parametrize("to", [np.asarray, sparse.csr_array])
+def test_a_fill_is_looked_at_only_where_it_is_used(content, counts, change, to):
+    other = changed(content, change)
+    assert other._zero_fill("imputed") in {"difference", "signed"}
+    whole = other.run(counts.astype(np.float32), outputs=["imputed"])["imputed"]
+    result = other.impute(to(counts), other.genes)
+    np.testing.assert_allclose(result, whole, rtol=5e-6)
+    assert not np.signbit(result).any()
+
+
+def test_a_node_that_names_its_operator_twice_is_of_the_last(content):
+    """As for every reader of protobuf."""
+    first = b"\n" + bytes([len(b"\x22\x04Nope")]) + b"\x22\x04Nope"  # a node whose only field is its operator
+    assert [node.operator for node in read_nodes(b"\x3a" + bytes([len(first)]) + first)] == ["Nope"]
+    twice = b"\x22\x04Nope\x22\x03Add"
+    graph = b"\n" + bytes([len(twice)]) + twice
+    assert [node.operator for node in read_nodes(b"\x3a" + bytes([len(graph)]) + graph)] == ["Add"]
+    assert {"Add", "Gemm"} <= {node.operator for node in read_nodes(content)}
