@@ -142,6 +142,17 @@ def test_a_fill_is_looked_at_only_where_it_is_used(content, counts, change, to):
     assert not np.signbit(result).any()
 
 
+def denoised_is_imputed(graph):
+    maker_of(graph, "denoised").CopyFrom(helper.make_node("Add", maker_of(graph, "imputed").input, ["denoised"]))
+
+
+@pytest.mark.parametrize("to", [np.asarray, sparse.csr_array])
+def test_where_nothing_is_to_be_kept_the_output_is_taken_as_it_is(content, counts, to):
+    other = changed(content, denoised_is_imputed)
+    denoised = other.impute(to(counts), other.genes, policy="denoise")
+    np.testing.assert_array_equal(denoised, other.impute(to(counts), other.genes))
+
+
 def test_a_node_that_names_its_operator_twice_is_of_the_last(content):
     """As for every reader of protobuf."""
     first = b"\n" + bytes([len(b"\x22\x04Nope")]) + b"\x22\x04Nope"  # a node whose only field is its operator
