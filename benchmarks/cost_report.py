@@ -1,4 +1,6 @@
-"""Write docs/speed.md and its picture from the records in results: targets, what was measured, what limits it.
+"""Write docs/speed.md, its picture and the README's table from the records in results.
+
+They have the targets, what was measured, and what limits it.
 
 python benchmarks/cost_report.py
 """
@@ -26,8 +28,19 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
-DOCS = Path(__file__).parents[1] / "docs"
-PAGE, PICTURE = DOCS / "speed.md", DOCS / "images" / "cost-apply.png"
+ROOT = Path(__file__).parents[1]
+PAGE, PICTURE, README = ROOT / "docs" / "speed.md", ROOT / "docs" / "images" / "cost-apply.png", ROOT / "README.md"
+BEGIN, END = "<!-- cost: begin -->", "<!-- cost: end -->"
+
+NOT_IN_README = (
+    "onnxruntime alone",
+    "its growth",
+    "`fit`, 1,",
+    "`fit`, 3",
+    "`fit`, 10,",
+    "50 of 12,000 genes against all; from memory",
+)
+"""How the lines of the table begin that the README leaves to the page."""
 
 COLOURS = {"products": "#999999", "onnxruntime": "#56B4E9", "scINN": "#0072B2", "MAGIC": "#D55E00", "scVI": "#E69F00"}
 
@@ -99,8 +112,17 @@ def main() -> None:
     if drawn is not None:
         save_png(drawn, PICTURE, overwrite=True)
     PAGE.write_text(page(lines, pictured=drawn is not None), encoding="utf-8")
+    if lines:
+        text = record.between(README.read_text(encoding="utf-8"), in_short(lines), begin=BEGIN, end=END)
+        README.write_text(text, encoding="utf-8")
     print(f"wrote {PAGE.name}: {sum(line.reached is True for line in lines)} targets reached, ", end="")
     print(f"{sum(line.reached is False for line in lines)} not")
+
+
+def in_short(lines: list[Line]) -> str:
+    """Return the README's table."""
+    rows = [(line.figure, line.measured, line.target) for line in lines if not line.figure.startswith(NOT_IN_README)]
+    return record.table(("", "measured", "target"), rows)
 
 
 def page(lines: list[Line], *, pictured: bool) -> str:

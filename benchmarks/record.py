@@ -41,6 +41,22 @@ def read(name: str) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
+def between(text: str, new: str, *, begin: str, end: str) -> str:
+    """Return a text with something new between two markers.
+
+    Raises
+    ------
+    ValueError
+        If it lacks one of them.
+    """
+    before, found, rest = text.partition(begin)
+    _, closed, after = rest.partition(end)
+    if not found or not closed:
+        msg = f"the text lacks {begin} or {end}."
+        raise ValueError(msg)
+    return f"{before}{begin}\n\n{new}\n\n{end}{after}"
+
+
 def table(heading: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Return a Markdown table, its columns in line."""
     lines = [list(heading), *(list(row) for row in rows)]

@@ -57,7 +57,8 @@ def write(
     (docs / "benchmarks.md").write_text(document(found, images), encoding="utf-8")
     print(f"wrote {docs / 'benchmarks.md'}")
     if readme is not None and found.has("clusters"):
-        readme.write_text(_between_markers(readme.read_text(encoding="utf-8"), in_short(found, images)), "utf-8")
+        text, short = readme.read_text(encoding="utf-8"), in_short(found, images)
+        readme.write_text(record.between(text, short, begin=BEGIN, end=END), encoding="utf-8")
         print(f"wrote the table in {readme}")
 
 
@@ -169,12 +170,3 @@ def _laid_out(part: str, images: Path) -> str:
     if part.startswith(("|", "#", "<", "- ")):
         return part
     return textwrap.fill(" ".join(part.split()), LINE, break_long_words=False, break_on_hyphens=False)
-
-
-def _between_markers(text: str, new: str) -> str:
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        msg = f"README.md lacks {BEGIN} or {END}."
-        raise ValueError(msg)
-    return f"{before}{begin}\n\n{new}\n\n{end}{after}"

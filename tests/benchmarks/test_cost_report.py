@@ -63,6 +63,8 @@ def lines(tmp_path, monkeypatch):
         monkeypatch.setattr(record, "read", lambda name: records.get(name, {}))
         monkeypatch.setattr(cost_report, "PAGE", tmp_path / "speed.md")
         monkeypatch.setattr(cost_report, "PICTURE", tmp_path / "bars.png")
+        monkeypatch.setattr(cost_report, "README", tmp_path / "README.md")
+        (tmp_path / "README.md").write_text(f"# scINN\n\n{cost_report.BEGIN}\nold\n{cost_report.END}\nrest\n")
         cost_report.main()
         return (tmp_path / "speed.md").read_text(encoding="utf-8").splitlines()
 
@@ -92,6 +94,12 @@ def test_the_page_says_what_is_reached_and_what_is_not(lines, tmp_path):
     assert table["`fit`, 100,000 cells × 2,000 genes"][1:3] == ["40.0 minutes, 4,100 MB", "**no**"]
     assert table["its time for each cell, of 100,000 cells against 10,000"][1:3] == ["2.00 ×", "**no**"]
     assert any(line.startswith("- **its growth; zarr**: ") for line in page)
+    readme = (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert readme.startswith("# scINN\n\n<!-- cost: begin -->\n\n| ")
+    assert "40 × (39–41); with imports" in readme
+    assert "old" not in readme
+    assert "its growth" not in readme
+    assert readme.endswith("|\n\n<!-- cost: end -->\nrest\n")
     assert (tmp_path / "bars.png").read_bytes().startswith(b"\x89PNG")
 
 
