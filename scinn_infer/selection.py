@@ -229,14 +229,16 @@ def drop_small(values: npt.NDArray[np.floating[Any]], block: Rows, min_value: fl
     min_value
         The limit, in the model's unit.
     """
-    small = values < min_value
+    values[(values < min_value) & ~_is_observed(block)] = 0
+
+
+def _is_observed(block: Rows) -> npt.NDArray[np.bool_]:
+    """Tell where a block is not zero, entries stored once; scipy would sort those for it, which are the caller's."""
     if isinstance(block, np.ndarray):
-        small &= block == 0
-    else:
-        entries = block.tocoo()
-        seen = entries.data != 0
-        small[entries.row[seen], entries.col[seen]] = False
-    values[small] = 0
+        return np.asarray(block != 0)
+    entries, observed = block.tocoo(copy=False), np.zeros(block.shape, dtype=np.bool_)
+    observed[entries.row, entries.col] = entries.data != 0
+    return observed
 
 
 def in_precision(
@@ -279,8 +281,7 @@ def in_precision(
         return narrow
     lost = ~np.isfinite(narrow)
     if keep_nonzeros:
-        observed = block != 0 if isinstance(block, np.ndarray) else (block != 0).toarray()
-        lost |= observed & (narrow != values)
+        lost |= _is_observed(block) & (narrow != values)
     if lost.any():
         row, column = np.argwhere(lost)[0]
         cell = cell_label(first_cell + int(row), batch.cell_names)

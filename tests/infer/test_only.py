@@ -151,6 +151,24 @@ def test_precision(model, counts, genes, results):
         assert (half.dtype, wide.dtype) == ("float16", "float64")
 
 
+@pytest.mark.parametrize(
+    "options", [{"dtype": "float32"}, {"dtype": "float16"}, {"min_value": 0.5}, {"only": ["GENE7"]}]
+)
+@pytest.mark.parametrize("cells", [20, 230])
+def test_entries_in_any_order_are_left_in_theirs(model, counts, genes, options, cells):
+    """Of a matrix that cannot be written to, so that whoever sorts it in place is found out."""
+    X = sparse.csr_array(counts[:cells].astype(np.float64))
+    backwards = sparse.csr_array((X.data[::-1].copy(), X.indices[::-1].copy(), X.indptr), shape=X.shape)
+    sums = np.concatenate([[0], np.cumsum(np.diff(X.indptr)[::-1])])
+    backwards.indptr = sums.astype(X.indptr.dtype)
+    before = backwards.indices.copy()
+    for part in (backwards.data, backwards.indices, backwards.indptr):
+        part.flags.writeable = False
+    result = model.impute(backwards, genes, **options)
+    np.testing.assert_array_equal(result[::-1], model.impute(X, genes, **options))
+    np.testing.assert_array_equal(backwards.indices, before)
+
+
 def test_an_observed_value_that_a_precision_cannot_hold_is_refused(model, counts, genes):
     X = counts.copy()
     X[120, 4] = 2049
