@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -44,28 +43,6 @@ def _no_entries(shape: tuple[int, int]) -> CSR:
     return sparse.csr_array(shape)
 
 
-@dataclass(frozen=True, eq=False)
-class Entries:
-    """Where the cells of a block may not be zero, each place once.
-
-    Attributes
-    ----------
-    values
-        What stands there (entries,).
-    genes
-        Its column in the model (entries,).
-    positions
-        Its place in the rows one after another (entries,).
-    per_cell
-        How many of them each cell has (cells,).
-    """
-
-    values: npt.NDArray[np.float32]
-    genes: npt.NDArray[np.integer[Any]]
-    positions: npt.NDArray[np.intp]
-    per_cell: npt.NDArray[np.integer[Any]]
-
-
 class ModelBlock:
     """A block of a batch as the network takes it.
 
@@ -82,10 +59,10 @@ class ModelBlock:
     cells
         How many of the rows are cells; those that are left are empty ones.
     entries
-        Where it may not be zero; None where that is not known.
+        What may not be zero (cells × model genes), each place once; None where that is not known.
     """
 
-    def __init__(self, space: Floats, cells: int, *, entries: Entries | None = None) -> None:
+    def __init__(self, space: Floats, cells: int, *, entries: CSR | None = None) -> None:
         self._space = space
         self.cells = cells
         self.entries = entries
@@ -100,8 +77,8 @@ class ModelBlock:
     def expression(self) -> Floats:
         """In the model's unit and genes (rows × model genes)."""
         if self.entries is not None:
-            self._space[...] = 0
-            self._space.reshape(-1)[self.entries.positions] = self.entries.values
+            self.entries.toarray(out=self._space[: self.cells])
+            self._space[self.cells :] = 0
         return self._space
 
     @cached_property
@@ -110,19 +87,15 @@ class ModelBlock:
 
         Whole numbers add up to the same in whichever order, up to 2⁵³; others are added in that of the model's genes.
         """
-        if self.entries is not None and (self.entries.values == np.rint(self.entries.values)).all():
+        if self.entries is not None and (self.entries.data == np.rint(self.entries.data)).all():
             total = np.zeros(len(self._space))
-            total[: self.cells][self.entries.per_cell > 0] = _sums(self.entries)
+            starts, stops = self.entries.indptr[:-1], self.entries.indptr[1:]
+            if (some := np.flatnonzero(starts < stops)).size:
+                total[some] = np.add.reduceat(self.entries.data, starts[some], dtype=np.float64)
         else:
             total = self.expression.sum(axis=1, dtype=np.float64)
         with np.errstate(over="ignore"):
             return (total + 0.0).astype(np.float32)  # a sum of zeros with a sign has none
-
-
-def _sums(entries: Entries) -> npt.NDArray[np.float64]:
-    """Return the sum of each cell that has entries (such cells,)."""
-    starts = (np.cumsum(entries.per_cell) - entries.per_cell)[entries.per_cell > 0]
-    return np.asarray(np.add.reduceat(entries.values, starts, dtype=np.float64)) if starts.size else np.zeros(0)
 
 
 class GeneColumns:
@@ -227,11 +200,11 @@ class GeneColumns:
         kept = self._network_keeps and dtype == np.float32
         return not self._all_known or (keep_nonzeros and not kept)
 
-    def _entries(self, block: CSR) -> Entries:
-        """Return the entries of sparse rows, but for those in genes that the model does not know."""
-        rows = block if self._same else renumbered(block, self._model_column, self._model_genes)
-        values, per_cell = rows.data.astype(np.float32, copy=False), np.diff(rows.indptr)
-        return Entries(values, rows.indices, _positions(rows, per_cell), per_cell)
+    def _entries(self, block: CSR) -> CSR:
+        """Return the entries of sparse rows in single precision, but for those in genes that the model lacks."""
+        values = block.data.astype(np.float32, copy=False)
+        rows = csr_of(values, block.indices, block.indptr, shape=block.shape)
+        return rows if self._same else renumbered(rows, self._model_column, self._model_genes)
 
 
 def renumbered(rows: CSR, column: npt.NDArray[np.int32], width: int) -> CSR:
@@ -265,16 +238,16 @@ def in_whole(rows: Rows) -> Rows:
 
 def _has_parts(rows: CSR) -> bool:
     """Tell whether an entry is stored in several parts: to look for the same place is faster than to sort them all."""
-    positions, numbers = _positions(rows, np.diff(rows.indptr)), np.arange(rows.nnz, dtype=np.int32)
+    positions, numbers = _positions(rows), np.arange(rows.nnz, dtype=np.int32)
     last = np.empty(rows.shape[0] * rows.shape[1], dtype=np.int32)  # the number of the last entry in each place
     last[positions] = numbers
     return bool((last[positions] != numbers).any())
 
 
-def _positions(rows: CSR, per_row: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.intp]:
+def _positions(rows: CSR) -> npt.NDArray[np.intp]:
     """Return where the entries of sparse rows stand in the rows one after another (entries,)."""
     cells, width = rows.shape
-    return np.repeat(np.arange(0, cells * width, width), per_row) + rows.indices
+    return np.repeat(np.arange(0, cells * width, width), np.diff(rows.indptr)) + rows.indices
 
 
 def _copy_nonzeros(
@@ -291,7 +264,7 @@ def _copy_nonzeros(
         else:
             values[:, where] = block[:, where]
         return
-    positions = _positions(block, np.diff(block.indptr))
+    positions = _positions(block)
     copied = block.data != 0
     if where is not True:
         copied &= where[block.indices]

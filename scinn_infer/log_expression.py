@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from scinn_infer.columns import ModelBlock
+from scinn_infer.columns import ModelBlock, csr_of
 from scinn_infer.contract import GENE_OUTPUTS, INPUT_EXPRESSION, INPUT_MEASURED
 from scinn_infer.errors import ScinnError
 from scinn_infer.onnxnodes import multiplied_with
@@ -105,13 +105,13 @@ class BatchLogExpression:
         if (entries := block.entries) is None:
             np.divide(block.expression, divisor, out=centred)
             _log1p(centred)
-            centred += self.of_zero
         else:
-            logarithms = entries.values / np.repeat(divisor[: block.cells], entries.per_cell)
+            logarithms = entries.data / np.repeat(divisor[: block.cells], np.diff(entries.indptr))
             _log1p(logarithms)
-            logarithms += self.of_zero[entries.genes]
-            centred[...] = self.of_zero
-            centred.reshape(-1)[entries.positions] = logarithms
+            rows = csr_of(logarithms, entries.indices, entries.indptr, shape=entries.shape)
+            rows.toarray(out=centred[: block.cells])
+            centred[block.cells :] = 0
+        centred += self.of_zero
         return {self.name: centred, SIZE_FACTOR: size}
 
 
