@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
@@ -66,6 +66,9 @@ class ModelBlock:
         self._space = space
         self.cells = cells
         self.entries = entries
+        # Not cached properties: those have one lock for all threads before Python 3.12, which a fork may find held.
+        self._depth: Floats | None = None
+        self._written = entries is None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -73,20 +76,26 @@ class ModelBlock:
         rows, genes = self._space.shape
         return rows, genes
 
-    @cached_property
+    @property
     def expression(self) -> Floats:
         """In the model's unit and genes (rows × model genes)."""
-        if self.entries is not None:
+        if self.entries is not None and not self._written:
             self.entries.toarray(out=self._space[: self.cells])
             self._space[self.cells :] = 0
+            self._written = True
         return self._space
 
-    @cached_property
+    @property
     def depth(self) -> Floats:
         """Sum over the model's genes (rows,); infinite where a cell holds absurd values.
 
         Whole numbers add up to the same in whichever order, up to 2⁵³; others are added in that of the model's genes.
         """
+        if self._depth is None:
+            self._depth = self._sum()
+        return self._depth
+
+    def _sum(self) -> Floats:
         if self.entries is not None and (self.entries.data == np.rint(self.entries.data)).all():
             total = np.zeros(len(self._space))
             starts, stops = self.entries.indptr[:-1], self.entries.indptr[1:]

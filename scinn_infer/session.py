@@ -23,6 +23,7 @@ from scinn_infer.contract import (
     ModelInfo,
 )
 from scinn_infer.errors import ScinnError
+from scinn_infer.forks import before_fork, no_fork
 from scinn_infer.formats import outputs_of, takes_columns
 from scinn_infer.onnxpaths import only_paths_to
 
@@ -121,8 +122,10 @@ class Session:
             If onnxruntime cannot load or run the model.
         """
         part = self._get(outputs, given)
+        needed = {name: inputs[name] for name in part.inputs & inputs.keys()}
         try:
-            return list(part.runtime.run(list(outputs), {name: inputs[name] for name in part.inputs & inputs.keys()}))
+            with no_fork():
+                return list(part.runtime.run(list(outputs), needed))
         except MemoryError:
             raise
         except Exception as error:
@@ -149,7 +152,8 @@ class Session:
         options.inter_op_num_threads = 1
         options.log_severity_level = NO_LOG
         try:
-            return onnxruntime.InferenceSession(content, options, providers=self._providers, enable_fallback=0)
+            with no_fork():
+                return onnxruntime.InferenceSession(content, options, providers=self._providers, enable_fallback=0)
         except MemoryError:
             raise
         except Exception as error:
@@ -162,8 +166,7 @@ def _close_all() -> None:
         session.close()
 
 
-if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
-    os.register_at_fork(before=_close_all)
+before_fork(_close_all)
 
 
 def check_providers(providers: Sequence[str]) -> tuple[str, ...]:
