@@ -68,7 +68,7 @@ class ModelBlock:
         self.entries = entries
         # Not cached properties: those have one lock for all threads before Python 3.12, which a fork may find held.
         self._depth: Floats | None = None
-        self._written = entries is None
+        self._unwritten = entries
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -79,10 +79,10 @@ class ModelBlock:
     @property
     def expression(self) -> Floats:
         """In the model's unit and genes (rows × model genes)."""
-        if self.entries is not None and not self._written:
-            self.entries.toarray(out=self._space[: self.cells])
+        if self._unwritten is not None:
+            self._unwritten.toarray(out=self._space[: self.cells])
             self._space[self.cells :] = 0
-            self._written = True
+            self._unwritten = None
         return self._space
 
     @property

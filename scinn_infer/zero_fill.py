@@ -4,8 +4,8 @@ A model file takes four passes over a block to keep what was observed::
 
     imputed = expression + (expression == 0) * fill
 
-Where the entries of a block are known, to write these over the fill takes a tenth of that. So the fill is looked for in
-the graph, and is asked for instead where it is there.
+To write the block's entries over the fill takes less than half of that, and what is left of the graph needs no dense
+block. So the fill is looked for in the graph, and is asked for instead where it is there.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from scinn_infer.session import Session
 
 PROBED_CELLS = 2
+"""Cells that this is tried on: more than one, since a fill may be of one row for all."""
 
 
 def find_zero_fill(content: bytes, session: Session, *, output: str, genes: int) -> str | None:

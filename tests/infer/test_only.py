@@ -72,6 +72,8 @@ def test_the_whole_is_not_computed_for_a_few_genes(model, counts, genes, monkeyp
     monkeypatch.setattr(model._session, "run", watch)
     model.impute(counts, genes, only=[genes[7], genes[3]])
     assert asked == {((3, 7), 2)}
+    part = model._session._get(["imputed_columns"])
+    assert [node.name for node in part.runtime.get_outputs()] == ["imputed_columns"]
 
 
 def test_copies_of_a_gene_share_its_value_also_where_one_alone_is_chosen(model, counts, genes):
