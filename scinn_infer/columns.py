@@ -187,14 +187,12 @@ class GeneColumns:
         """
         dtype = result_dtype(block.dtype)
         result = np.ascontiguousarray(result)  # of what is in another order numpy would keep that, and write to a copy
-        # All columns are there: "wrap" looks for none beyond the last, which takes numpy half as long again.
-        if not self._all_known:
-            values = np.zeros(block.shape, dtype=dtype)
-            values[:, self._known] = np.take(result, self._model_column[self._known], axis=1, mode="wrap")
-        elif not self._same:
-            values = np.take(result, self._model_column, axis=1, mode="wrap").astype(dtype, copy=False)
-        else:
+        # "wrap" looks for no column beyond the last, which takes numpy half as long again, and takes -1 for the last.
+        if self._same:
             values = result.astype(dtype, copy=False)
+        else:
+            source = result if self._all_known else _with_zeros(result)
+            values = np.take(source, self._model_column, axis=1, mode="wrap").astype(dtype, copy=False)
         if self._copies_nonzeros(dtype, keep_nonzeros=keep_nonzeros):
             _copy_nonzeros(block, values, where=True if keep_nonzeros else ~self._known)
         if self._copies:
@@ -216,6 +214,18 @@ class GeneColumns:
         return rows if self._same else renumbered(rows, self._model_column, self._model_genes)
 
 
+def _with_zeros(result: Floats) -> Floats:
+    """Return a result (cells × genes) with a last column of zeros, for genes that the model does not know.
+
+    To take it for each of them is twice as fast as to write only the other columns of the batch.
+    """
+    cells, genes = result.shape
+    wider = np.empty((cells, genes + 1), dtype=np.float32)
+    wider[:, :genes] = result
+    wider[:, genes] = 0
+    return wider
+
+
 def renumbered(rows: CSR, column: npt.NDArray[np.int32], width: int) -> CSR:
     """Return sparse rows with other columns.
 
@@ -228,10 +238,10 @@ def renumbered(rows: CSR, column: npt.NDArray[np.int32], width: int) -> CSR:
     width
         The number of new columns.
     """
-    values, columns, indptr = rows.data, column[rows.indices], rows.indptr
+    values, columns, indptr = rows.data, column.take(rows.indices, mode="wrap"), rows.indptr  # twice as fast as [...]
     if columns.size and columns.min() < 0:
         kept = np.flatnonzero(columns >= 0)
-        values, columns, indptr = values[kept], columns[kept], np.searchsorted(kept, indptr)
+        values, columns, indptr = values.take(kept), columns.take(kept), np.searchsorted(kept, indptr)
     # scipy before 1.12 wants both of one type.
     return csr_of(values, columns, indptr.astype(columns.dtype, copy=False), shape=(rows.shape[0], width))
 

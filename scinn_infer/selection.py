@@ -122,9 +122,6 @@ def find_columns(genes: Sequence[str], only: Sequence[str], *, source: str) -> P
     UnknownGeneError
         If the batch lacks one; the message tells names that are close.
     """
-    places: dict[str, list[int]] = {}
-    for position, gene in enumerate(genes):
-        places.setdefault(gene, []).append(position)
     if not only:
         msg = "no gene is named of those to impute. Name some, or leave the choice out to impute all."
         raise ScinnError(msg)
@@ -132,9 +129,13 @@ def find_columns(genes: Sequence[str], only: Sequence[str], *, source: str) -> P
         twice = next(gene for gene in only if list(only).count(gene) > 1)
         msg = f"the gene {twice!r} is named twice among those to impute. Name each once."
         raise ScinnError(msg)
-    unknown = [gene for gene in only if gene not in places]
+    places: dict[str, list[int]] = {gene: [] for gene in only}
+    for position, gene in enumerate(genes):
+        if gene in places:
+            places[gene].append(position)
+    unknown = [gene for gene in only if not places[gene]]
     if unknown:
-        msg = f"{source} has no gene {unknown[0]!r}{_and_others(unknown)}.{_close(unknown[0], places)}"
+        msg = f"{source} has no gene {unknown[0]!r}{_and_others(unknown)}.{_close(unknown[0], genes)}"
         raise UnknownGeneError(msg)
     return np.array([place for gene in only for place in places[gene]], dtype=np.intp)
 
@@ -143,7 +144,7 @@ def _and_others(unknown: Sequence[str]) -> str:
     return f", nor {len(unknown) - 1:,} more of those that are named" if len(unknown) > 1 else ""
 
 
-def _close(name: str, genes: dict[str, list[int]]) -> str:
+def _close(name: str, genes: Sequence[str]) -> str:
     folded = {gene.casefold(): gene for gene in genes}
     near = [folded[key] for key in difflib.get_close_matches(name.casefold(), folded, n=3)]
     return f" Is {' or '.join(near)} meant?" if near else " Check how the batch writes its genes' names."
