@@ -18,6 +18,7 @@ from quality.methods import METHODS
 
 EXPERIMENTS = (
     "clusters",
+    "ceiling",
     "landscapes",
     "recovery",
     "molecular_cv",

@@ -10,6 +10,7 @@ import pandas as pd
 
 from quality import data
 from quality.ablations import TWO_DEPTHS, VARIANTS
+from quality.ceiling import CEILINGS
 from quality.clusters import OTHER_SCALES
 from quality.methods import METHODS
 from quality.never_seen import COMPARED
@@ -99,7 +100,12 @@ def load(folder: Path = RESULTS) -> Findings:
         for score, value in entry.get("scores", {}).items()
     ]
     values = pd.DataFrame(rows, columns=[*_FIELDS, "score", "value"])
-    for field, order in (("method", METHODS), ("dataset", DATASETS), ("policy", POLICIES), ("score", SCORES)):
+    for field, order in (
+        ("method", (*METHODS, *CEILINGS)),
+        ("dataset", DATASETS),
+        ("policy", POLICIES),
+        ("score", SCORES),
+    ):
         values[field] = pd.Categorical(values[field], _in_order(values[field], order), ordered=True)
     failures = pd.DataFrame([entry for entry in records if "error" in entry], columns=[*_FIELDS, "error"])
     return Findings(values, failures)

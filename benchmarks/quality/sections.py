@@ -52,6 +52,20 @@ def clusters(found: Findings) -> list[str]:
         """The scale alone moves the ARI of raw data. A gain over the headline scale is worth little where another
         scale would have had it for nothing.""",
         tables.raw_scales(found),
+        *_ceiling(found),
+    ]
+
+
+def _ceiling(found: Findings) -> list[str]:
+    """Return what any filling of zeros could give, if the types were known."""
+    if not found.has("ceiling"):
+        return []
+    return [
+        "### What knowing the types would give",
+        """No method: every zero is filled with the mean of the cell's true type, at the cell's depth, or at the level
+        that scINN gives to what it expects (+ capture). Observed values are kept. Another filling may be luckier with
+        k-means, but none can know more: where this gains nothing over raw data, little is to be gained from zeros.""",
+        tables.ceiling(found),
     ]
 
 

@@ -141,6 +141,15 @@ def raw_scales(found: Findings) -> str:
     return markdown(table, ("dataset",))
 
 
+def ceiling(found: Findings) -> str:
+    """Return the ARI of raw data, of scINN, and of zeros that are filled with the mean of the true type."""
+    ours = found.of("clusters", "ARI", policy="keep")
+    values = pd.concat([ours[ours.method.isin(["raw", "scINN"])], found.of("ceiling", "ARI")])
+    table = texts(values, rows=("method",))
+    table["mean"] = findings.medians(values).mean(axis=1).droplevel("policy").map(number)
+    return markdown(table, ("",))
+
+
 def recovery(found: Findings, policy: str) -> str:
     """Return how close every method comes to the truth under one policy; raw data is in both tables."""
     values = found.of("recovery")

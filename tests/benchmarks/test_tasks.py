@@ -253,7 +253,7 @@ def test_every_experiment_names_each_task_once_and_only_datasets_and_methods_tha
     import importlib
 
     from bench import EXPERIMENTS
-    from quality import data, methods
+    from quality import ceiling, data, methods
 
     for name in EXPERIMENTS:
         found = importlib.import_module(f"quality.{name}").tasks(Options(seeds=(0, 1)))
@@ -261,4 +261,4 @@ def test_every_experiment_names_each_task_once_and_only_datasets_and_methods_tha
         assert len(keys) == len(found) > 0, name
         assert {entry.experiment for entry in found} == {name}
         assert {entry.dataset for entry in found} <= {*data.TUNING, *data.CONFIRMATION}
-        assert {entry.method for entry in found} <= {*methods.METHODS}
+        assert {entry.method for entry in found} <= {*methods.METHODS, *ceiling.CEILINGS}
