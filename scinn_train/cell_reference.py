@@ -78,12 +78,12 @@ def temperature(probability: Array, clusters: Clusters) -> float:
         return 1.0
     logarithm = np.log(np.maximum(probability.astype(np.float64), _LEAST_PROBABILITY))
 
-    def unlikelihood(log_temperature: float) -> float:
+    def negative_log_likelihood(log_temperature: float) -> float:
         calibrated = log_softmax(logarithm / np.exp(log_temperature), axis=1)
         return -float(calibrated[np.arange(len(clusters)), clusters].mean())
 
     # A calibration is never to make the network surer than it is.
-    found = minimize_scalar(unlikelihood, bounds=(0.0, np.log(LARGEST_TEMPERATURE)), method="bounded")
+    found = minimize_scalar(negative_log_likelihood, bounds=(0.0, np.log(LARGEST_TEMPERATURE)), method="bounded")
     return _rounded(float(np.exp(found.x)))
 
 

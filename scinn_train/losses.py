@@ -50,7 +50,7 @@ def neighbourhood(imputation: Imputation, expression: torch.Tensor) -> torch.Ten
     expression
         Mean linear normalised expression over each cell's nearest cells in module 1 (cells × genes).
     """
-    return unlikelihood(imputation, expression).mean()
+    return negative_log_likelihood(imputation, expression).mean()
 
 
 def masked(imputation: Imputation, expression: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
@@ -64,10 +64,10 @@ def masked(imputation: Imputation, expression: torch.Tensor, seen: torch.Tensor)
         0 at the hidden entries, 1 elsewhere (cells × genes).
     """
     hidden = 1 - seen
-    return (unlikelihood(imputation, expression) * hidden).sum() / hidden.sum().clamp(min=1)
+    return (negative_log_likelihood(imputation, expression) * hidden).sum() / hidden.sum().clamp(min=1)
 
 
-def unlikelihood(imputation: Imputation, value: torch.Tensor) -> torch.Tensor:
+def negative_log_likelihood(imputation: Imputation, value: torch.Tensor) -> torch.Tensor:
     """Negative log-likelihood of values, entry by entry: negative binomial with dispersion 1, up to a constant.
 
     ln(1 + m) + x ln(1 + 1 / m), with m what is expected. Whatever the distribution, it is lowest at the mean: of
@@ -78,7 +78,7 @@ def unlikelihood(imputation: Imputation, value: torch.Tensor) -> torch.Tensor:
 
 
 def deviance(imputation: Imputation, value: torch.Tensor) -> torch.Tensor:
-    """Negative binomial deviance (halved, dispersion 1): the unlikelihood less that of the value itself."""
+    """Negative binomial deviance (halved, dispersion 1): the negative log-likelihood less that of the value itself."""
     # Written in differences that stay small: for a large value its own terms would drown them in rounding.
     above = imputation.log_expected - torch.log1p(value)
     inverse = torch.where(value > 0, 1 / value.clamp(min=1e-30), 0.0)

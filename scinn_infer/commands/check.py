@@ -10,7 +10,7 @@ import click
 from scinn_infer.commands.console import number_text, print_json, print_table, printable, range_text
 from scinn_infer.commands.models import ModelName, registry_option
 from scinn_infer.commands.options import INPUT, json_option, quiet_option, unit_option
-from scinn_infer.drift import UNLIKE
+from scinn_infer.drift import LEAST_HELD_OUT, UNLIKE
 from scinn_infer.errors import ScinnError
 
 if TYPE_CHECKING:
@@ -169,11 +169,18 @@ def _print(found: Suitability, matrix: ExpressionMatrix, info: ModelInfo) -> Non
         usual = f"of held-out training cells {1 - UNLIKE:.0%} are"
         click.echo(f"{found.drift.share:.0%} of the cells are unlike the training data; {usual}.")
     elif not found.refusals:
-        click.echo("How many cells are unlike the training data is not known: the model file has no reference for it.")
+        click.echo(f"How many cells are unlike the training data is not known: {_why_no_drift(info)}.")
     for kind, sentences in {"refused": found.refusals, "warning": found.warnings}.items():
         for sentence in sentences:
             click.echo(f"{kind}: {printable(sentence)}")
     click.echo(f"Verdict: {found.verdict}.")
+
+
+def _why_no_drift(info: ModelInfo) -> str:
+    if info.cell_reference is None:
+        return "the model file has no reference for it"
+    held_out = info.cell_reference.held_out_cells
+    return f"the model was held against {held_out:,} cells not trained on, and {LEAST_HELD_OUT} are needed"
 
 
 def _compared(batch: BatchSummary | None, training: BatchSummary | None) -> list[tuple[str, str, str]]:

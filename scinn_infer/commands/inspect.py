@@ -10,6 +10,7 @@ import click
 from scinn_infer.commands.console import number_text, print_json, print_table, range_text
 from scinn_infer.commands.models import ModelName, registry_option
 from scinn_infer.commands.options import json_option
+from scinn_infer.drift import LEAST_HELD_OUT, can_judge
 
 if TYPE_CHECKING:
     from scinn_infer.contract import ModelInfo, Spread
@@ -84,7 +85,8 @@ def _training_data(info: ModelInfo) -> list[tuple[str, str]]:
 def _reference(info: ModelInfo) -> str:
     if info.cell_reference is None:
         return "nothing: the file has no cell reference"
-    return f"{info.cell_reference.held_out_cells:,} cells held out of the training"
+    held_out = f"{info.cell_reference.held_out_cells:,} cells held out of the training"
+    return held_out if can_judge(info) else f"nothing: {held_out}, and {LEAST_HELD_OUT} are needed"
 
 
 def _captured(info: ModelInfo) -> str:

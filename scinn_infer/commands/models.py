@@ -138,7 +138,7 @@ def fetch(name: str, output: Path | None, registries: tuple[str, ...], overwrite
 
     \b
         scinn-infer models fetch human-pancreas
-        scinn-infer models fetch human-pancreas -o models/
+        scinn-infer models fetch human-pancreas -o .
     """  # noqa: D301 - \b keeps click from filling the lines
     from scinn_infer.store import find
 

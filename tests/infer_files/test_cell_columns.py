@@ -159,6 +159,19 @@ def test_check_falls_back_on_the_mean_expression(run, format_1, new, permuted):
     assert json.loads(run("check", format_1, new, "--json")[1])["drift"] is None
 
 
+def test_too_few_held_out_cells_are_told_where_the_drift_would_be(run, tiny, new, tmp_path):
+    onnx = pytest.importorskip("onnx")
+    proto = onnx.load(tiny)
+    entry = next(entry for entry in proto.metadata_props if entry.key == "scinn.cell_reference")
+    reference = json.loads(entry.value)
+    entry.value = json.dumps(reference | {"distances": reference["distances"][:12], "held_out_cells": 12})
+    onnx.save(proto, tmp_path / "few.onnx")
+    printed = run("check", tmp_path / "few.onnx", new)[1]
+    assert "held against 12 cells not trained on, and 19 are needed." in printed
+    shown = " ".join(run("inspect", tmp_path / "few.onnx")[1].split())
+    assert "nothing: 12 cells held out of the training, and 19 are needed" in shown
+
+
 def test_a_refused_batch_has_no_drift(run, tiny, tmp_path, make_counts, make_adata):
     make_adata(np.log1p(make_counts(30))).write_h5ad(tmp_path / "new.h5ad")
     code, printed, _ = run("check", tiny, tmp_path / "new.h5ad", "--json")

@@ -82,10 +82,10 @@ def test_zeros_are_filled_at_the_cells_own_depth():
 
 @given(value=st.floats(1e-3, 1e3), first=st.floats(-5, 8), second=st.floats(-5, 8))
 @settings(deadline=None)
-def test_unlikelihood_and_deviance_differ_by_what_depends_on_the_value_alone(value, first, second):
+def test_negative_log_likelihood_and_deviance_differ_by_what_depends_on_the_value_alone(value, first, second):
     values = torch.tensor([value], dtype=torch.float64)
     gaps = [
-        float(losses.unlikelihood(predicted, values) - losses.deviance(predicted, values))
+        float(losses.negative_log_likelihood(predicted, values) - losses.deviance(predicted, values))
         for predicted in (imputation(torch.tensor([rate], dtype=torch.float64)) for rate in (first, second))
     ]
     assert gaps[0] == pytest.approx(gaps[1], abs=1e-9 * (1 + value))
