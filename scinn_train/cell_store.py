@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import sparse
@@ -116,8 +116,8 @@ class CellStore:
         self._file.close()
 
 
-def _most_bytes(memory_gb: float) -> int:
-    if not 0 <= memory_gb < float("inf"):
-        msg = f"memory_gb is {memory_gb}; it must be a number of gigabytes, 0 or more."
+def _most_bytes(memory_gb: Any) -> int:
+    if not isinstance(memory_gb, int | float | np.number) or not 0 <= memory_gb < float("inf"):
+        msg = f"memory_gb is {memory_gb!r}; it must be a number of gigabytes, 0 or more."
         raise ScinnError(msg)
     return round(memory_gb * 1e9)

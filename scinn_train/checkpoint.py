@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import shutil
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,7 +30,7 @@ SUFFIX = ".checkpoint"
 SECONDS_BETWEEN = 30.0
 """A state that changes all the time is written this often: seldom enough to cost nothing."""
 
-_IDENTITY = "fit.json"
+_IDENTITY, _STATE = "fit.json", ".pt"
 
 
 class Checkpoint:
@@ -102,7 +101,7 @@ class Checkpoint:
 
     def _path(self, name: str) -> Path:
         assert self._folder is not None
-        return self._folder / f"{name.replace(' ', '-')}.pt"
+        return self._folder / f"{name.replace(' ', '-')}{_STATE}"
 
 
 def open_checkpoint(folder: str | os.PathLike[str] | None, *, of: object, resume: bool) -> Checkpoint:
@@ -124,7 +123,10 @@ def open_checkpoint(folder: str | os.PathLike[str] | None, *, of: object, resume
     """
     if folder is None:
         return Checkpoint()
-    place, identity = Path(folder), hashlib.sha256(repr(of).encode()).hexdigest()
+    place, identity = _folder_at(folder), hashlib.sha256(repr(of).encode()).hexdigest()
+    if not place.parent.is_dir():
+        msg = f"the checkpoint {place} cannot be made: there is no folder {place.parent}. Make it first."
+        raise ScinnError(msg)
     check_checkpoint(place, resume=resume)
     if _is_begun(place) and _identity_of(place) != identity:
         msg = (
@@ -141,7 +143,7 @@ def check_checkpoint(folder: Path, *, resume: bool) -> None:
     Raises
     ------
     ScinnError
-        If the folder is there without ``resume``.
+        If the folder is there without ``resume``, or holds something else.
     """
     if _is_begun(folder) and not resume:
         msg = (
@@ -163,16 +165,53 @@ def discard(folder: Path) -> None:
         return
     if _is_begun(folder):
         _identity_of(folder)
+    foreign = sorted(path.name for path in folder.iterdir() if not _is_own(path))
+    if foreign:
+        msg = f"{folder} holds {foreign[0]!r}, which is no part of a checkpoint. Move it away first."
+        raise ScinnError(msg)
     try:
-        shutil.rmtree(folder)
+        for path in folder.iterdir():
+            path.unlink()
+        folder.rmdir()
     except OSError as error:
         msg = f"the checkpoint {folder} cannot be removed: {error.strerror}."
         raise ScinnError(msg) from error
 
 
+def _folder_at(folder: str | os.PathLike[str]) -> Path:
+    try:
+        return Path(folder)
+    except TypeError as error:
+        msg = f"checkpoint is {folder!r}; it has to be the path of a folder."
+        raise ScinnError(msg) from error
+
+
 def _is_begun(folder: Path) -> bool:
-    """Tell whether there is anything in the folder: a kill may have left it empty."""
-    return folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
+    """Tell whether a fit has kept anything in the folder. A kill may have left it empty, or with an unfinished file.
+
+    Raises
+    ------
+    ScinnError
+        If it is something else.
+    """
+    if not folder.exists():
+        return False
+    if not folder.is_dir() or (not (folder / _IDENTITY).exists() and not all(map(_is_unfinished, folder.iterdir()))):
+        raise ScinnError(_no_checkpoint(folder))
+    return (folder / _IDENTITY).exists()
+
+
+def _is_own(path: Path) -> bool:
+    return path.name == _IDENTITY or path.suffix == _STATE or _is_unfinished(path)
+
+
+def _is_unfinished(path: Path) -> bool:
+    """Tell whether a file was being written when the fit was killed: ``NAME.xxxxxxxx.part`` (``whole_file``)."""
+    return path.suffix == ".part" and _is_own(Path(Path(path.stem).stem))
+
+
+def _no_checkpoint(folder: Path) -> str:
+    return f"{folder} is no checkpoint of a fit. Move it away, or choose another name for the output."
 
 
 def _make(folder: Path, identity: str) -> None:
@@ -189,5 +228,4 @@ def _identity_of(folder: Path) -> str:
     try:
         return str(json.loads((folder / _IDENTITY).read_text(encoding="utf-8"))["fit"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        msg = f"{folder} is no checkpoint of a fit. Move it away, or choose another name for the output."
-        raise ScinnError(msg) from error
+        raise ScinnError(_no_checkpoint(folder)) from error

@@ -240,11 +240,13 @@ def _report(result: Result, output: Path) -> Iterator[str]:
         yield f"the counts are taken for reads, of which one molecule shows as {value} (--counted molecules: for UMIs)"
     yield f"module 1: {result.info.clusters} clusters, {result.seconds['module 1']:.1f} s"
     yield f"module 2: {len(result.history)} epochs, best {result.best_epoch + 1}, {result.seconds['module 2']:.1f} s"
-    yield (
-        f"held-out cells ({quality['held_out_cells']:.0f}), hidden entries: correlation "
-        f"{quality['masked_correlation']:.3f} (gene mean {quality['gene_mean_correlation']:.3f}), "
-        f"{quality['masked_deviance_explained']:.1%} of the gene mean's deviance explained"
-    )
+    told = "too few, or too much alike, to tell how well they are predicted"
+    if quality.keys() >= {"masked_correlation", "gene_mean_correlation", "masked_deviance_explained"}:
+        told = (
+            f"correlation {quality['masked_correlation']:.3f} (gene mean {quality['gene_mean_correlation']:.3f}), "
+            f"{quality['masked_deviance_explained']:.1%} of the gene mean's deviance explained"
+        )
+    yield f"held-out cells ({quality['held_out_cells']:.0f}), hidden entries: {told}"
     yield f"wrote {output}, {output.stat().st_size / 1e6:.1f} MB"
 
 

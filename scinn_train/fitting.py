@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 import warnings
 from contextlib import contextmanager, nullcontext
@@ -24,7 +25,7 @@ from scinn_train.cell_store import MEMORY_GB
 from scinn_train.checkpoint import open_checkpoint
 from scinn_train.config import Config
 from scinn_train.export import network_weights
-from scinn_train.module1 import map_cells
+from scinn_train.module1 import CellMap, map_cells
 from scinn_train.normalise import Normalisation, log1p
 from scinn_train.provenance import describe_data, describe_training
 from scinn_train.quality import describe_held_out, recover
@@ -34,6 +35,9 @@ from scinn_train.result import Result
 from scinn_train.scale import NetworkScale
 from scinn_train.training import train
 
+_ONE_AT_A_TIME = threading.Lock()
+"""Fits in several threads wait for each other: torch has one random state and one number of threads for all of them."""
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from contextlib import AbstractContextManager
@@ -42,7 +46,6 @@ if TYPE_CHECKING:
 
     from scinn_train.checkpoint import Checkpoint
     from scinn_train.expression import Expression
-    from scinn_train.module1 import CellMap
     from scinn_train.reference import Reference
 
 
@@ -52,6 +55,7 @@ def fit(
     *,
     config: Config | None = None,
     layer: str | None = None,
+    transpose: bool = False,
     gene_column: str | None = None,
     gene_ids: Sequence[str] | None = None,
     cell_names: Sequence[str] | None = None,
@@ -77,6 +81,8 @@ def fit(
         Configuration; ``Config()`` when None.
     layer
         The layer of an AnnData or a file to use instead of its ``X``.
+    transpose
+        Whether the rows of a table in a file (``.csv``, ``.tsv``) are the genes, not the cells.
     gene_column
         The column of ``var`` with the names of the genes, instead of ``var_names``.
     gene_ids
@@ -108,14 +114,28 @@ def fit(
     ScinnError
         If the data cannot be trained on, or there is no room for it; the message says what is wrong, where, and what to
         do.
+
+    Warns
+    -----
+    ScinnWarning
+        If some cells have no expression and are left out, or the file holds besides genes what is left out.
+
+    Notes
+    -----
+    Fits in several threads of a process wait for each other: torch has one random state for all of them.
     """
     config = config or Config()
-    with _given(X, genes, layer=layer, gene_column=gene_column, source=source) as given:
+    if resume and checkpoint is None:
+        msg = "resume is True, but no checkpoint is named to go on from. Pass checkpoint=FOLDER."
+        raise ScinnError(msg)
+    with _given(X, genes, layer=layer, transpose=transpose, gene_column=gene_column, source=source) as given:
+        for sentence in given.notes:
+            warnings.warn(sentence, ScinnWarning, stacklevel=2)
         reference = prepare(
             given.X,
             given.genes if genes is None else genes,
             config=config,
-            gene_ids=given.gene_ids if gene_ids is None else list(gene_ids),
+            gene_ids=given.gene_ids if gene_ids is None else gene_ids,
             cell_names=given.cells if cell_names is None else cell_names,
             source=given.source,
             unit_checked=unit_checked,
@@ -135,11 +155,14 @@ def fit(
 
 
 def _given(
-    X: Any, genes: Sequence[str] | None, *, layer: str | None, gene_column: str | None, source: str
+    X: Any, genes: Sequence[str] | None, *, layer: str | None, transpose: bool, gene_column: str | None, source: str
 ) -> AbstractContextManager[ReferenceMatrix]:
     """Tell what kind of a matrix was given."""
     if isinstance(X, str | os.PathLike):
-        return open_reference(X, layer=layer, gene_column=gene_column)
+        return open_reference(X, layer=layer, transpose=transpose, gene_column=gene_column)
+    if transpose:
+        msg = "transpose is for tables in files (.csv, .tsv). Pass the matrix as cells × genes: X.T."
+        raise ScinnError(msg)
     if hasattr(X, "var_names"):
         return nullcontext(from_anndata(X, layer=layer, gene_column=gene_column, source=source))
     if layer is not None or gene_column is not None:
@@ -187,11 +210,15 @@ def fit_reference(
     mapped, device = None if cell_map is None else cell_map.digest(), _device(config.device).type
     begun_with = (reference.sha256, mapped, decides, device, threads, __version__, torch.__version__)
     kept = open_checkpoint(checkpoint, of=begun_with, resume=resume)
-    return _fit(reference, cell_map, config=config, threads=threads, checkpoint=kept, progress=progress)
+    with _ONE_AT_A_TIME, _torch_as_it_comes():
+        return _fit(reference, cell_map, config=config, threads=threads, checkpoint=kept, progress=progress)
 
 
-def _check_map(cell_map: CellMap, reference: Reference) -> None:
+def _check_map(cell_map: Any, reference: Reference) -> None:
     """Refuse a cell map of other cells, as far as it knows where it comes from."""
+    if not isinstance(cell_map, CellMap):
+        msg = f"cell_map is of type {type(cell_map).__name__}; pass Result.cell_map of an earlier fit."
+        raise ScinnError(msg)
     if len(cell_map.clusters) != len(reference.cells):
         msg = f"the cell map is of {len(cell_map.clusters)} cells, the data has {len(reference.cells)}; fit without it."
         raise ScinnError(msg)
@@ -216,6 +243,7 @@ def _fit(
     normalisation = Normalisation.from_depths(reference.depth, unit=config.unit)
     normalised, size_factors = reference.X.map(normalisation.normalise), normalisation.size_factors(reference.depth)
     started = time.perf_counter()
+    mapped_with = None if cell_map is None else cell_map.made_with
     if cell_map is None:
         found = _map_cells(normalised, config=config, device=device, checkpoint=checkpoint, progress=progress)
         cell_map = replace(found, sha256=reference.sha256)
@@ -254,7 +282,7 @@ def _fit(
         unit=config.unit,
         clusters=int(cell_map.clusters.max()) + 1,
         training_data=describe_data(reference),
-        training=describe_training(config, threads=threads, device=device.type),
+        training=describe_training(config, threads=threads, device=device.type, mapped_with=mapped_with),
         quality=recovery.scores,
         capture_efficiency=capture.efficiency,
         molecule_value=capture.molecule,
@@ -304,6 +332,18 @@ def _device(name: str) -> torch.device:
         msg = "device is 'cuda', but torch sees no GPU. Use device 'auto' or 'cpu'."
         raise ScinnError(msg)
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+@contextmanager
+def _torch_as_it_comes() -> Iterator[None]:
+    """Compute with torch as it is when it is imported, whatever the caller has set: single precision, gradients."""
+    dtype = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    try:
+        with torch.inference_mode(mode=False), torch.enable_grad():
+            yield
+    finally:
+        torch.set_default_dtype(dtype)
 
 
 @contextmanager

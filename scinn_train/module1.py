@@ -6,8 +6,8 @@ log expression → gene filter → latent ensemble → clusters of each latent �
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -46,12 +46,15 @@ class CellMap:
         Pearson correlation of the cells' latents, for any pairs.
     sha256
         Digest of the training matrix, where the fit is known that it comes from.
+    made_with
+        ``module1``, the configuration, ``clusters``, what was asked for, and ``seed``, where they are known.
     """
 
     clusters: Labels
     latent: Array
     similarity: Similarity
     sha256: str = ""
+    made_with: dict[str, Any] | None = None
 
     def digest(self) -> str:
         """Return what tells this map from any other: a SHA-256 of all that module 2 takes from it."""
@@ -100,6 +103,7 @@ def map_cells(
         clusters=consensus.labels,
         latent=best,
         similarity=Similarity(latents if config.whole_ensemble else [best]),
+        made_with={"module1": asdict(config), "clusters": clusters, "seed": seed},
     )
 
 

@@ -37,13 +37,22 @@ def describe_data(reference: Reference) -> TrainingData:
     )
 
 
-def describe_training(config: Config, *, threads: int, device: str) -> dict[str, Any]:
-    """Describe the run: configuration, seed, threads and versions. No date: the same run makes the same file."""
+def describe_training(
+    config: Config, *, threads: int, device: str, mapped_with: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """Describe the run: configuration, seed, threads and versions. No date: the same run makes the same file.
+
+    What module 1 was run with in an earlier fit, ``mapped_with``, stands in the place of what it would have been here.
+    """
     import torch
 
     versions = {"scinn": __version__, "torch": str(torch.__version__), "numpy": np.__version__}
     versions["python"] = platform.python_version()
-    return {"config": asdict(config), "seed": config.seed, "threads": threads, "device": device, "versions": versions}
+    described = {"config": asdict(config), "seed": config.seed, "threads": threads, "device": device}
+    if mapped_with is not None:
+        mapped = {name: mapped_with[name] for name in ("module1", "clusters")}
+        described |= {"config": asdict(config) | mapped, "module1_seed": mapped_with["seed"]}
+    return described | {"versions": versions}
 
 
 def matrix_sha256(X: sparse.csr_array, genes: Sequence[str]) -> str:

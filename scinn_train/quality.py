@@ -14,6 +14,8 @@ from scinn_train.cell_reference import describe_cells
 from scinn_train.randomness import derive
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy.typing as npt
 
     from scinn_infer.cell_reference import CellReference
@@ -43,7 +45,8 @@ class Recovery:
     scores
         ``held_out_cells``; ``masked_correlation``: Pearson correlation of ``expected`` with ``observed`` over all
         hidden entries, beside ``gene_mean_correlation``, the same for the genes' means; and
-        ``masked_deviance_explained``: the share of the gene means' deviance that the network removes.
+        ``masked_deviance_explained``: the share of the gene means' deviance that the network removes. What so few
+        entries, or entries that are all alike, do not tell is left out.
     """
 
     observed: Array
@@ -80,7 +83,7 @@ def recover(
         cells = np.sort(random.permutation(cells)[:_MOST_CELLS])
     for rows in minibatch.in_order(len(cells), config.batch_size):
         expression = minibatch.dense(normalised, cells[rows], device)
-        hidden = torch.from_numpy(random.random(expression.shape) < _HIDDEN).to(device)
+        hidden = torch.from_numpy(_choose_hidden(expression.shape, random)).to(device)
         with torch.no_grad():
             predicted = networks.imputation(expression, (~hidden).float())
         gene_mean = replace(predicted, log_rate=networks.imputation.gene_log_rate.expand_as(predicted.log_rate))
@@ -88,12 +91,13 @@ def recover(
         for imputation, into in ((predicted, expected), (gene_mean, baseline)):
             into.append(torch.stack([imputation.log_expected, losses.deviance(imputation, expression)])[:, hidden])
     values, expectation, mean = torch.cat(observed), torch.cat(expected, dim=1), torch.cat(baseline, dim=1)
-    scores = {
+    measured = {
         "held_out_cells": float(len(cells)),
         "masked_correlation": _correlation(expectation[0], values),
         "gene_mean_correlation": _correlation(mean[0], values),
-        "masked_deviance_explained": _rounded(float(1 - expectation[1].sum() / mean[1].sum())),
+        "masked_deviance_explained": float(1 - expectation[1].sum() / mean[1].sum()),
     }
+    scores = {name: round(value, 4) for name, value in measured.items() if np.isfinite(value)}
     step = max(1, -(-len(values) // _KEPT_ENTRIES))
     kept = [entries[::step].cpu().numpy().copy() for entries in (values, expectation[0], mean[0])]
     return Recovery(kept[0], kept[1], kept[2], scores)
@@ -123,6 +127,8 @@ def describe_held_out(
     capture
         How the data was counted.
     """
+    if not (config.weights.clusters or config.weights.similarity):
+        return None  # the quality network has learnt nothing
     random = np.random.default_rng(derive(seed, "reference"))
     trained = np.setdiff1d(np.arange(normalised.shape[0]), networks.held_out)
     trained = np.sort(random.permutation(trained)[:_MOST_REFERENCE_CELLS])
@@ -150,9 +156,14 @@ def describe_held_out(
     )
 
 
+def _choose_hidden(shape: Sequence[int], random: np.random.Generator) -> npt.NDArray[np.bool_]:
+    """Choose entries at random, and one of each cell where these few hold none."""
+    hidden = random.random(shape) < _HIDDEN
+    if not hidden.any():
+        hidden[np.arange(shape[0]), random.integers(shape[1], size=shape[0])] = True
+    return hidden
+
+
 def _correlation(first: torch.Tensor, second: torch.Tensor) -> float:
-    return _rounded(float(torch.corrcoef(torch.stack([first, second]))[0, 1]))
-
-
-def _rounded(value: float) -> float:
-    return round(value, 4) if np.isfinite(value) else 0.0
+    """Return the Pearson correlation; not a number where it is of fewer than two, or of what is all the same."""
+    return float(torch.corrcoef(torch.stack([first, second]))[0, 1]) if len(first) > 1 else float("nan")

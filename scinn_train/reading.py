@@ -138,8 +138,12 @@ def in_blocks(X: Any, *, source: str) -> Iterator[RowBlocks]:
     ScinnError
         If it is not two-dimensional, or lies in a file that is damaged.
     """
-    if len(getattr(X, "shape", ())) != 2:
-        msg = f"{source} is not two-dimensional. Give a matrix of cells × genes."
+    if not hasattr(X, "shape") or len(X.shape) != 2:
+        found = f"of shape {X.shape}" if hasattr(X, "shape") else f"of type {type(X).__name__}"
+        msg = f"{source} is {found}. Give a numpy array or scipy sparse matrix, cells × genes."
+        raise ScinnError(msg)
+    if np.ma.is_masked(X):
+        msg = f"{source} has masked entries; write 0 for what was not seen: X.filled(0)."
         raise ScinnError(msg)
     if isinstance(X, StoredRows):
         matrix: Any = X
@@ -149,9 +153,15 @@ def in_blocks(X: Any, *, source: str) -> Iterator[RowBlocks]:
         with closing(lazy):
             yield RowBlocks(lazy.shape, lazy.dtype, None, lazy.chunks())
     else:
-        rows, stored = (X.tocsr(), int(X.nnz)) if sparse.issparse(X) else (np.asarray(X), None)
+        rows, stored = (_as_csr(X), int(X.nnz)) if sparse.issparse(X) else (np.asarray(X), None)
         starts = range(0, rows.shape[0], ROWS_AT_ONCE)
         yield RowBlocks(rows.shape, rows.dtype, stored, (rows[start : start + ROWS_AT_ONCE] for start in starts))
+
+
+def _as_csr(X: Any) -> Any:
+    """Return a sparse matrix by rows. What adds up entries on the way must not do so in a small integer type."""
+    small = X.format == "coo" and X.dtype.kind in "bui"
+    return (X.astype(np.int64) if small else X).tocsr()
 
 
 def _gene_ids(table: GeneTable, column: str | None) -> list[str] | None:

@@ -31,6 +31,10 @@ if TYPE_CHECKING:
 FEWEST_CELLS = 20
 """Below this number of cells neither neighbourhoods nor held-out cells mean anything."""
 
+SMALLEST_MEAN, LARGEST_MEAN = 1e-2, 1e12
+"""Between these lies the mean of the values that are not zero, whatever the unit: beyond them logarithms lose their
+digits. Shares of a cell's total, for one, lie below."""
+
 _VERSION = re.compile(r"\.\d+$")
 _NO_ID = ("", "nan", "none", "na", "<na>")  # how pandas writes that an id is not known
 _SAME_SHARE = 1e-7  # cells whose shares of their depth differ by less than this in every gene are alike
@@ -120,6 +124,9 @@ def prepare(
     with in_blocks(X, source=source) as given:
         _check_type(given.dtype, source)
         _check_shape(given.shape, names, gene_ids, source)
+        if cell_names is not None and len(cell_names) != given.shape[0]:
+            msg = f"{source} has {given.shape[0]} cells, but {len(cell_names)} cell names came with it."
+            raise ScinnError(msg)
         store = CellStore(given.shape, memory_gb=memory_gb, expected=given.stored)
         seen_in = np.zeros(given.shape[1], dtype=np.int64)
         try:
@@ -226,6 +233,9 @@ def _check_shape(shape: tuple[int, int], genes: list[str], gene_ids: Sequence[st
         hint = " It looks transposed: pass cells × genes." if len(genes) == cells else ""
         msg = f"{source} has {columns} columns, but {len(genes)} gene names came with it.{hint}"
         raise ScinnError(msg)
+    if isinstance(gene_ids, str | bytes):
+        msg = f"{source}: gene_ids is a text, {gene_ids!r}. Pass a list with one id for each gene."
+        raise ScinnError(msg)
     if gene_ids is not None and len(gene_ids) != len(genes):
         msg = f"{source}: {len(gene_ids)} gene ids came with {len(genes)} gene names. Give one for each gene."
         raise ScinnError(msg)
@@ -274,6 +284,14 @@ def _check_enough(reference: Reference, config: Config, source: str) -> None:
         msg = (
             f"{source} has {cells} cells{sample}: too few for {config.clusters} clusters. Ask for "
             f"{clustered // 3} or fewer: each takes 3 cells."
+        )
+        raise ScinnError(msg)
+    mean = float(reference.depth.sum() / reference.genes_per_cell.sum())
+    if not SMALLEST_MEAN <= mean <= LARGEST_MEAN:
+        size = "small" if mean < SMALLEST_MEAN else "large"
+        msg = (
+            f"{source}: values are far too {size} for {config.unit}, with a mean of {mean:.2g} of those that are not "
+            "zero. Pass them as they were counted, not shares of a total nor anything else that was scaled."
         )
         raise ScinnError(msg)
     if _alike(reference.X):

@@ -78,7 +78,7 @@ class Result:
         Parameters
         ----------
         rows, columns
-            Indices of cells.
+            Indices of cells, counted from 0: one, or a list.
 
         Returns
         -------
@@ -88,15 +88,11 @@ class Result:
         Raises
         ------
         ScinnError
-            If an index is out of range.
+            If one is no index of a cell.
         """
         position = np.full(len(self.clusters), -1, dtype=np.intp)
         position[self._cells] = np.arange(len(self._cells))
-        try:
-            first, second = (position[np.atleast_1d(np.asarray(cells))] for cells in (rows, columns))
-        except IndexError as error:
-            msg = f"a cell index is out of range: there are {len(position)} cells, counted from 0."
-            raise ScinnError(msg) from error
+        first, second = (position[_cell_indices(cells, of=len(position))] for cells in (rows, columns))
         values = self.cell_map.similarity.between(first, second)
         values[first < 0] = np.nan
         values[:, second < 0] = np.nan
@@ -174,3 +170,14 @@ class Result:
         request = ReportRequest(path=Path(path), genes=tuple(genes), overwrite=overwrite)
         request.check()
         write_fit_page(self, request, labels=None if labels is None else (labels_name, labels))
+
+
+def _cell_indices(cells: npt.ArrayLike, *, of: int) -> npt.NDArray[np.intp]:
+    """Return indices of cells (cells,), if they are: whole numbers from 0 on, each below their number."""
+    indices = np.atleast_1d(np.asarray(cells))
+    if indices.size == 0:
+        return np.empty(0, dtype=np.intp)
+    if indices.ndim != 1 or indices.dtype.kind not in "iu" or indices.min() < 0 or indices.max() >= of:
+        msg = f"{cells!r} is no index of a cell, nor a list of them: there are {of} cells, counted from 0."
+        raise ScinnError(msg)
+    return indices.astype(np.intp)

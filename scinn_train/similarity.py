@@ -7,12 +7,14 @@ a dot product, made when a minibatch asks for it.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     import numpy.typing as npt
 
@@ -106,10 +108,21 @@ def nearest_by_pearson(
 def _approximate_neighbours(directions: Array, among: Rows, count: int, seed: int) -> Rows:
     from pynndescent import NNDescent
 
-    index = NNDescent(directions[among], metric="euclidean", n_neighbors=2 * count, random_state=seed, n_jobs=1)
-    found, _ = index.query(directions, k=count + 1)
+    with _same_threads():
+        index = NNDescent(directions[among], metric="euclidean", n_neighbors=2 * count, random_state=seed, n_jobs=1)
+        found, _ = index.query(directions, k=count + 1)
     nearest = among[found]
     # A candidate is mostly its own nearest neighbour: take it out wherever it stands, from any other cell the furthest.
     others = nearest != np.arange(len(nearest))[:, None]
     others[others.all(axis=1), -1] = False
     return nearest[others].reshape(len(nearest), count).astype(np.intp)
+
+
+@contextmanager
+def _same_threads() -> Iterator[None]:
+    """Give torch back its number of threads: numba's pool, when it starts, sets it to that of the processors."""
+    threads = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

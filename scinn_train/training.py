@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 _CHECKPOINT = "imputation network"
 _WARM_UP = 0.05  # share of the steps in which the learning rate rises
 _LARGEST_GRADIENT = 1.0
+_DIVERGED = "the training diverged: the loss is no longer a number. Try a smaller learning rate, and check the unit."
 _KEPT_ENTRIES = 60_000_000  # up to so many (cells × genes) all neighbourhoods are averaged once: half a GB, if dense
 
 
@@ -280,8 +281,12 @@ def _terms(
     terms: Terms = {}
     if weights.clusters or weights.similarity:
         embedding, probability = quality(predicted.log_imputed(data.size(rows), data.capture))
-        terms["clusters"] = losses.clusters(probability, data.assignment(rows))
-        terms["similarity"] = losses.similarity(embedding, data.similarity(rows))
+        if not torch.isfinite(probability).all():
+            raise ScinnError(_DIVERGED)
+        if weights.clusters:
+            terms["clusters"] = losses.clusters(probability, data.assignment(rows))
+        if weights.similarity:
+            terms["similarity"] = losses.similarity(embedding, data.similarity(rows))
     if weights.neighbourhood:
         terms["neighbourhood"] = losses.neighbourhood(predicted, data.neighbourhood(rows))
     if weights.masked:
@@ -316,8 +321,7 @@ def _judge(
             [_numbers(_terms(imputation, quality, data, rows, config=config, random=random)) for rows in batches]
         )
     if not math.isfinite(terms["total"]):
-        msg = "the training diverged: the loss is no longer a number. Try a smaller learning rate, and check the unit."
-        raise ScinnError(msg)
+        raise ScinnError(_DIVERGED)
     return terms
 
 

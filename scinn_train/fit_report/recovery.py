@@ -28,10 +28,10 @@ def section(recovery: Recovery) -> Section:
         [
             (
                 "correlation with what was hidden",
-                f"{scores['masked_correlation']:.3f}",
-                f"{scores['gene_mean_correlation']:.3f}",
+                _shown(scores.get("masked_correlation"), ".3f"),
+                _shown(scores.get("gene_mean_correlation"), ".3f"),
             ),
-            ("explained of the gene mean's deviance", f"{scores['masked_deviance_explained']:.1%}", "0 %"),
+            ("explained of the gene mean's deviance", _shown(scores.get("masked_deviance_explained"), ".1%"), "0 %"),
         ],
         caption=f"All hidden entries of {scores['held_out_cells']:,.0f} held-out cells.",
     )
@@ -53,13 +53,19 @@ def section(recovery: Recovery) -> Section:
 
 def finding(recovery: Recovery) -> Finding:
     """Return what of it belongs at the top of a page."""
-    ours, mean = recovery.scores["masked_correlation"], recovery.scores["gene_mean_correlation"]
-    explained = recovery.scores["masked_deviance_explained"]
+    scores = [recovery.scores.get(f"masked_{name}") for name in ("correlation", "deviance_explained")]
+    ours, explained, mean = *scores, recovery.scores.get("gene_mean_correlation")
+    if ours is None or explained is None or mean is None:
+        return Finding("Too few entries could be hidden, or too much alike, to tell how well they are predicted.")
     return Finding(
         f"Hidden entries of held-out cells are predicted with a correlation of {ours:.3f}, the gene's mean alone "
         f"reaches {mean:.3f}; {explained:.1%} of the mean's deviance is explained.",
         ours > mean and explained > 0,
     )
+
+
+def _shown(score: float | None, form: str) -> str:
+    return "not known" if score is None else f"{score:{form}}"
 
 
 def _density(recovery: Recovery) -> Any:

@@ -162,6 +162,28 @@ def test_what_is_no_checkpoint_is_left_alone(tmp_path):
     checkpoints.discard(tmp_path / "not there")
 
 
+def test_a_kill_while_the_first_file_was_written_is_no_obstacle(tmp_path):
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    (kept / "fit.json.0123abcd.part").write_text("{")
+    checkpoints.check_checkpoint(kept, resume=False)
+    checkpoints.open_checkpoint(kept, of="a fit", resume=True)
+    checkpoints.discard(kept)
+    assert not kept.exists()
+
+
+def test_files_of_others_in_a_checkpoint_are_not_removed_with_it(tmp_path):
+    kept = tmp_path / "kept"
+    checkpoints.open_checkpoint(kept, of="a fit", resume=False).write("state", {})
+    (kept / "notes.txt").write_text("mine")
+    with pytest.raises(ScinnError, match=r"holds 'notes.txt', which is no part of a checkpoint"):
+        checkpoints.discard(kept)
+    assert {path.name for path in kept.iterdir()} == {"fit.json", "state.pt", "notes.txt"}
+    (kept / "notes.txt").unlink()
+    checkpoints.discard(kept)
+    assert not kept.exists()
+
+
 @pytest.fixture
 def reference_file(reference, tmp_path):
     X, genes, _ = reference
