@@ -10,7 +10,7 @@ import sys
 import threading
 import traceback
 import warnings
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 EXIT_REFUSED = 2
 EXIT_INTERRUPTED = 130
 EXIT_BROKEN_PIPE = 141
+
+STDOUT, STDERR = 1, 2
 
 RESEND_AFTER = 0.05
 """Seconds until an interruption that was dropped is sent again."""
@@ -97,6 +99,7 @@ def main_for(
         The extra of the distribution that brings the packages that its commands need.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
+    _open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal of few letters shows what it can
@@ -125,8 +128,19 @@ def main_for(
             traceback.print_exc()
         sentence, code = _explain(error, name, memory_hint, extra)
     # Told only now: with the error its traceback is gone, and the progress bar that it kept on the screen.
-    click.echo(f"{name}: error: {printable(sentence)}", err=True)
+    with suppress(OSError):  # where nothing can be said any more, the code still tells
+        click.echo(f"{name}: error: {printable(sentence)}", err=True)
     return code
+
+
+def _open_closed_streams() -> None:
+    """Let what is said go nowhere where a stream was closed, and no file of ours get the stream's number."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= STDERR:
+        pass
+    os.close(descriptor)
+    for stream, number in {"stdout": STDOUT, "stderr": STDERR}.items():
+        if getattr(sys, stream) is None:
+            setattr(sys, stream, os.fdopen(number, "w", encoding="utf-8", closefd=False))
 
 
 def _explain(error: BaseException, name: str, memory_hint: str, extra: str) -> tuple[str, int]:

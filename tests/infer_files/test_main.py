@@ -213,3 +213,20 @@ def test_a_bar_is_shown_in_a_terminal_and_gone_before_the_error(monkeypatch):
     bar, _, after = shown.rpartition("program: error: interrupted")
     assert "\x1b[?25h" in bar  # the cursor is back
     assert "waiting" not in after
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-", "2>/dev/full"])
+def test_the_exit_code_is_right_where_nothing_can_be_said(closed, tiny, new, tmp_path):
+    """A batch system may start a program without streams; a full disk may hold its log."""
+
+    def run(*arguments) -> int:
+        command = [sys.executable, "-c", "import sys; from scinn_infer.cli import main; sys.exit(main())", *arguments]
+        done = subprocess.run(["bash", "-c", f'exec "$@" {closed}', "bash", *map(str, command)], check=False)
+        return done.returncode
+
+    assert run("apply", tiny, tmp_path / "nowhere.h5ad", "-o", tmp_path / "out.h5ad") == 2
+    assert run("check", tiny, tmp_path / "nowhere.h5ad") == 2
+    assert run("inspect", tiny) == 0
+    if closed != "2>/dev/full":  # what cannot be said there ends the run
+        assert run("apply", tiny, new, "-o", tmp_path / "out.h5ad") == 0
+        assert (tmp_path / "out.h5ad").exists()
