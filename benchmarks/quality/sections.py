@@ -78,7 +78,7 @@ def landscapes(found: Findings) -> list[str]:
         "## Landscapes",
         f"""UMAP of the same principal components, and the silhouette index of the types in the picture;
         {found.seeds("landscapes")}. The pictures are those of seed {DRAWN_SEED}, observed values kept; each colour and
-        shape is a type.""",
+        shape is a type, and the number beside a method is the median silhouette over the seeds.""",
         tables.by_method(found.of("landscapes"), "silhouette"),
         "![UMAP pictures of raw and imputed data](images/bench-landscapes.png)",
     ]
