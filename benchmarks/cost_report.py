@@ -8,6 +8,7 @@ python benchmarks/cost_report.py
 from __future__ import annotations
 
 import statistics
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ import fit_scale
 import import_time
 import record
 
+from scinn_train.config import Module2Config
 from scinn_train.figures import STYLE, save_png
 
 if TYPE_CHECKING:
@@ -36,8 +38,9 @@ COLOURS = {"products": "#999999", "onnxruntime": "#56B4E9", "scINN": "#0072B2", 
 
 BEGINNING = """# Speed and memory
 
-`make cost` measures what is in the table and the picture, and writes this page from the records in
-`benchmarks/results`. `benchmarks/README.md` says what exactly each command measures.
+`make cost` measures what is in the table but for the fits of `fit_scale.py`, which take an hour and a half and are run
+by themselves, and writes this page from the records in `benchmarks/results`. `benchmarks/README.md` says what exactly
+each command measures.
 """
 
 MEANING = """
@@ -45,7 +48,7 @@ Ratios are of runs that took turns in one process, or one after the other, on th
 threads: median, and in brackets the lowest and the highest. *Best* compares the fastest run of each: what else the
 machine does can only slow a run down. Where it is given, both the median and it have to reach the target. A wide range
 says that the machine was not idle, which two threads of onnxruntime or numpy, waiting for each other, suffer from most.
-The picture has the fastest runs.
+The picture of `apply` has the fastest runs.
 
 - **products**: numpy multiplies the blocks with a matrix of each of the network's two large shapes (genes × 20, 64 ×
   genes) in float32, and writes the result once. It is the floor for anything that computes these products.
@@ -128,6 +131,7 @@ def page(lines: list[Line], *, pictured: bool) -> str:
     if record.read(fit_scale.NAME) and fit_scale.PICTURE.exists():
         parts.append("\n![Time for each cell and peak memory of a fit, by number of cells](images/fit-scale.png)")
     parts.append(MEANING)
+    parts += scale_in_words(record.read(fit_scale.NAME).get("runs", []))
     limits: dict[str, list[str]] = {}
     for line in lines:
         if line.reached is False and line.limit:
@@ -183,7 +187,7 @@ def genes() -> Iterator[Line]:
         yield Line(
             f"{found['chosen']} of {found['genes']:,} genes against all; {case['way']}",
             f"≥ {apply_genes.LEAST_RATIO} × as fast",
-            _times(case["ratio"], digits=1),
+            _times(case["ratio"]),
             case["ratio"]["median"] >= apply_genes.LEAST_RATIO,
             "apply_genes.py",
             "reading, the logarithms and the first layer see all genes, whichever are wanted.",
@@ -269,19 +273,53 @@ def scale() -> Iterator[Line]:
         yield Line(
             f"`fit`, {cells:,} cells × {found['genes']:,} genes",
             f"≤ {fit_scale.MOST_MINUTES} minutes, ≤ {fit_scale.MOST_MB:,} MB" if judged else "–",
-            f"{minutes:,.1f} minutes, {peak:,.0f} MB",
+            f"{minutes:,.1f} minutes, {peak:,.0f} MB, {run['epochs']} epochs",
             minutes <= fit_scale.MOST_MINUTES and peak <= fit_scale.MOST_MB if judged else None,
             "fit_scale.py",
             in_readme=judged,
         )
     if (growth := fit_scale.growth(list(runs.values()))) is not None:
+        epochs, before = (runs[cells]["epochs"] for cells in (most, fit_scale.COMPARED_WITH))
         yield Line(
             f"its time for each cell, of {most:,} cells against {fit_scale.COMPARED_WITH:,}",
             f"≤ {fit_scale.MOST_RATIO} ×",
-            f"{growth:.2f} ×",
+            f"{growth:.2f} ×, with {epochs} epochs against {before}",
             growth <= fit_scale.MOST_RATIO,
             "fit_scale.py",
         )
+
+
+def scale_in_words(runs: list[dict[str, Any]]) -> list[str]:
+    """Return what the times of the fits do not say by themselves; nothing where there are none to compare."""
+    if (growth := fit_scale.growth(runs)) is None:
+        return []
+    found = {run["cells"]: run for run in runs}
+    most, compared = found[max(fit_scale.CELLS)], found[fit_scale.COMPARED_WITH]
+    passes = {name: _each_pass(most, name) / _each_pass(compared, name) for name in ("total_seconds", "cpu_seconds")}
+    parts = [
+        f"""**Fits of many cells.** The training takes at most {Module2Config().most_steps:,} minibatches, and what is
+        left of the last epoch, so that many cells are seen less often: {most["cells"]:,} in {most["epochs"]} epochs,
+        {compared["cells"]:,} in {compared["epochs"]}. That is why a cell takes {growth:.2f} × the time. For each cell
+        and epoch it is {passes["total_seconds"]:.2f} × the time and {passes["cpu_seconds"]:.2f} × the CPU seconds.
+        Whether so few epochs are enough is not measured here."""
+    ]
+    if slowed := [run for run in runs if run["cpu_seconds"] < fit_scale.FEWEST_CORES * run["total_seconds"]]:
+        told = " and ".join(f"{_cpu(run)} at {run['cells']:,} cells" for run in slowed)
+        parts.append(
+            f"""The machine was not idle in all of these fits. One that has both cores takes more CPU seconds than
+            seconds of the clock: {_cpu(compared)} at {compared["cells"]:,} cells. It was {told}, where other jobs ran
+            or the disk kept the fit waiting: alone it would have taken less time. The picture has the CPU seconds as
+            well."""
+        )
+    return ["\n".join(textwrap.wrap(" ".join(part.split()), 120)) + "\n" for part in parts]
+
+
+def _each_pass(run: dict[str, Any], seconds: str) -> float:
+    return float(run[seconds] / run["cells"] / run["epochs"])
+
+
+def _cpu(run: dict[str, Any]) -> str:
+    return f"{run['cpu_seconds']:,.0f} in {run['total_seconds']:,.0f}"
 
 
 def resume() -> Iterator[Line]:
@@ -298,15 +336,15 @@ def resume() -> Iterator[Line]:
 def throughput() -> dict[str, tuple[str, float]]:
     """Return the cells per second of each way at 12,000 genes, in its fastest run, and which of the colours it has."""
     found, files = record.read("apply_speed"), record.read("apply_versus")
-    bars = {}
+    rates = {}
     for case in found.get("cases", []):
         if case["threads"] == files.get("threads", 2) and case["gene_order"] != "shuffled":
             ways = {"products alone": "floor", "onnxruntime alone": "bare", "scINN, file to memory": "scinn"}
             for (label, way), colour in zip(ways.items(), COLOURS, strict=False):
-                bars[label] = colour, found["cells"] / min(case[f"{way}_seconds"])
+                rates[label] = colour, found["cells"] / min(case[f"{way}_seconds"])
     for run in files.get("runs", []):
-        bars[f"{run['tool']}, file to file"] = run["tool"], files["cells"] / min(run["seconds"])
-    return bars
+        rates[f"{run['tool']}, file to file"] = run["tool"], files["cells"] / min(run["seconds"])
+    return rates
 
 
 def draw() -> Figure | None:
@@ -314,19 +352,22 @@ def draw() -> Figure | None:
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    bars = throughput()
-    if not bars:
+    rates = throughput()
+    if not rates:
         return None
     with rc_context(STYLE):
-        figure = Figure(figsize=(8, 0.5 * len(bars) + 1.2), dpi=120, layout="constrained")
+        figure = Figure(figsize=(8, 0.4 * len(rates) + 1.2), dpi=120, layout="constrained")
         axis = figure.subplots()
-        labels, values = list(bars), [value for _, value in bars.values()]
-        drawn = axis.barh(labels, values, color=[COLOURS[colour] for colour, _ in bars.values()], height=0.65)
-        axis.bar_label(drawn, [f"{value:,.0f}" for value in values], padding=4, color="#333333")
+        values = [value for _, value in rates.values()]
+        for row, (colour, value) in enumerate(rates.values()):  # points: a bar has no length on a logarithmic axis
+            axis.plot(value, row, "o", color=COLOURS[colour], markersize=10)
+            axis.annotate(f"{value:,.0f}", (value, row), (9, 0), textcoords="offset points", va="center")
         axis.set(
-            xscale="log", xlabel="cells per second (12,000 genes, two threads)", xlim=(min(values) / 3, max(values) * 3)
+            xscale="log", xlabel="cells per second (12,000 genes, two threads)", xlim=(min(values) / 2, max(values) * 3)
         )
-        axis.invert_yaxis()
+        axis.set_yticks(range(len(rates)), list(rates))
+        axis.set_ylim(len(rates) - 0.5, -0.5)
+        axis.xaxis.set_major_formatter("{x:,.0f}")
         axis.spines[["top", "right"]].set_visible(False)
     return figure
 
@@ -343,7 +384,8 @@ def _share(share: dict[str, float]) -> str:
     return "{median:.2f} ({lowest:.2f}–{highest:.2f}), best {best:.2f}".format(**share)
 
 
-def _times(ratio: dict[str, float], *, digits: int = 0) -> str:
+def _times(ratio: dict[str, float]) -> str:
+    digits = 1 if ratio["median"] < 10 else 0
     median, lowest, highest = (f"{ratio[name]:,.{digits}f}" for name in ("median", "lowest", "highest"))
     return f"{median} × ({lowest}–{highest})"
 

@@ -38,8 +38,22 @@ MANY_GENES = ("yan", "pollen299")
 TWO_DEPTHS = ("pollen_fluidigm_hilo",)
 
 DEFAULT = Config.preset("default")
-SETTINGS = ("components", "fixed_components", "hidden", "bottleneck", "neighbours")
-"""Settings of module 2 that are tried: a number at its half and its double, a choice the other way."""
+SETTINGS = {
+    "components": "principal components",
+    "fixed_components": "principal components trained as well",
+    "hidden": "first hidden layer",
+    "bottleneck": "second hidden layer",
+    "neighbours": "neighbours of a cell",
+}
+"""Settings of module 2 that are tried, a number at its half and its double, a choice the other way; what a reader is
+told: what a number is of, and what the other way is."""
+TERMS = {
+    "clusters": "cluster loss",
+    "similarity": "similarity loss",
+    "neighbourhood": "neighbourhood loss",
+    "masked": "loss of hidden entries",
+}
+"""Terms of module 2's loss, as a reader is told."""
 
 
 def same(config: Config) -> Config:
@@ -86,6 +100,8 @@ class Variant:
     ----------
     name
         What records call it; empty for the default itself, whose spread over the seeds every change is held against.
+    words
+        What a reader is told, if that is not the name.
     change
         What it does to the configuration.
     clusters
@@ -94,6 +110,8 @@ class Variant:
         Returns the cells to train on and those to impute.
     datasets
         On which datasets it makes sense.
+    unless
+        Why it makes none on the others.
     """
 
     name: str
@@ -101,6 +119,8 @@ class Variant:
     clusters: float | None = None
     divide: Divide = everything
     datasets: tuple[str, ...] = DATASETS
+    words: str = ""
+    unless: str = ""
 
 
 def module1(**changes: Any) -> Change:
@@ -118,7 +138,11 @@ def loss_terms() -> list[Variant]:
     weights = DEFAULT.module2.weights
     present = [field.name for field in fields(LossWeights) if getattr(weights, field.name)]
     return [
-        Variant(f"{term} term {label}", module2(weights=replace(weights, **{term: factor * getattr(weights, term)})))
+        Variant(
+            f"{term} term {label}",
+            module2(weights=replace(weights, **{term: factor * getattr(weights, term)})),
+            words=f"{TERMS[term]} {label}" if factor else f"no {TERMS[term]}",
+        )
         for term in present
         for label, factor in (("off", 0), ("× ¼", 0.25), ("× 4", 4))
     ]
@@ -127,13 +151,15 @@ def loss_terms() -> list[Variant]:
 def settings() -> list[Variant]:
     """Return each of the settings of module 2, changed."""
     variants = []
-    for name in SETTINGS:
+    for name, words in SETTINGS.items():
         value = getattr(DEFAULT.module2, name)
         if isinstance(value, bool):
-            variants.append(Variant(f"not {name}" if value else name, module2(**{name: not value})))
+            variants.append(Variant(f"not {name}" if value else name, module2(**{name: not value}), words=words))
         else:
             variants += [
-                Variant(f"{name} × {label}", module2(**{name: max(1, round(factor * value))}))
+                Variant(
+                    f"{name} × {label}", module2(**{name: max(1, round(factor * value))}), words=f"{words} × {label}"
+                )
                 for label, factor in (("½", 0.5), ("2", 2))
             ]
     return variants
@@ -148,11 +174,20 @@ VARIANTS = {
         Variant("no capture efficiency", module2(capture_efficiency=None), datasets=COUNTS + TWO_DEPTHS),
         Variant("capture efficiency 0.1", module2(capture_efficiency=0.1), datasets=COUNTS),
         Variant("capture efficiency 0.2", module2(capture_efficiency=0.2), datasets=COUNTS),
-        Variant("k × ½", clusters=0.5),
-        Variant("k × 1½", clusters=1.5),
-        Variant("no gene filter", module1(filtered_genes=10**9), datasets=MANY_GENES),
-        Variant("ensemble of one latent", module1(networks=1, snapshots=1)),
-        Variant("similarity of the best latent of nine", module1(whole_ensemble=False)),
+        Variant("k × ½", clusters=0.5, words="number of clusters × ½"),
+        Variant("k × 1½", clusters=1.5, words="number of clusters × 1½"),
+        Variant(
+            "no gene filter",
+            module1(filtered_genes=10**9),
+            datasets=MANY_GENES,
+            unless="too few genes to be filtered",
+        ),
+        Variant("ensemble of one latent", module1(networks=1, snapshots=1), words="one latent in place of nine"),
+        Variant(
+            "similarity of the best latent of nine",
+            module1(whole_ensemble=False),
+            words="similarity of the best latent alone",
+        ),
         Variant("trained on 50 % of the cells", divide=half_of_the_cells),
         Variant("trained on 50 % of the depth", divide=half_of_the_depth, datasets=COUNTS),
         # No two of the datasets are the same tissue by two chemistries. What comes nearest are cells that were
@@ -163,6 +198,13 @@ VARIANTS = {
 }
 """Every variant by name. Depth and a residual path are not among them: f_I has two hidden layers, of which the widths
 are tried, and is residual by what it is, a value at the zeros of its input that starts at the gene's mean."""
+
+
+def in_words(name: str) -> str:
+    """Return what a reader is told of a variant that records call by a name."""
+    known = VARIANTS.get(name)
+    return (known and known.words) or name
+
 
 QUICK = ("", "neighbourhood term off", "k × 1½", "trained on 50 % of the cells")
 

@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
+from quality import ablations as tried
 from quality import data, findings, tables
 from quality.findings import POLICIES, Findings, is_elsewhere
 from quality.never_seen import ALONE, HELD_OUT, SEEN
@@ -172,11 +173,11 @@ def _held_out(axis: Axes, table: pd.DataFrame) -> None:
 
 
 def ablations(found: Findings) -> Figure | None:
-    """Draw what each change does to each score; full marks exceed the default's range over the seeds."""
+    """Draw what each change does to each score; full marks exceed the default's range over the seeds, hollow do not."""
     changes, ranges = findings.ablation_changes(found, "keep")
     if changes.empty:
         return None
-    names = list(changes.index)
+    names = [tried.in_words(name) for name in changes.index]
     scores = [score for score in findings.ABLATION_SCORES if score in changes.columns.get_level_values(1)]
     looks = dict(
         zip(dict.fromkeys(changes.columns.get_level_values(0)), list(LOOKS.values())[:1] + _CLEAR, strict=False)
@@ -189,8 +190,18 @@ def ablations(found: Findings) -> Figure | None:
         for dataset, look in looks.items():
             if (dataset, score) in changes:
                 _changes(axis, changes[dataset, score], ranges[dataset, score], look, tables.dataset_name(dataset))
-    _legend(figure, axes, note="full: more than the default's range over the seeds")
+        _say_why_empty(axis, changes.xs(score, axis="columns", level=1))
+    _legend(figure, axes, note="full: beyond the default's range over the seeds;  hollow: within it")
     return figure
+
+
+def _say_why_empty(axis: Axes, changes: pd.DataFrame) -> None:
+    """Write into a row without any mark why there is none, where that is known."""
+    place = axis.get_yaxis_transform()
+    for row, (name, values) in enumerate(changes.iterrows()):
+        if values.isna().all() and name in tried.VARIANTS:
+            words = tried.VARIANTS[str(name)].unless
+            axis.text(0.03, row, words, transform=place, va="center", fontsize=8, style="italic", color="#777777")
 
 
 _CLEAR = [LOOKS[name] for name in ("MAGIC", "kNN-smoothing", "ALRA", "scVI")]

@@ -22,6 +22,8 @@ COLUMNS = 2
 HEIGHT, WIDTH = 1.9, 9.0
 """In inches: of a row of pictures, and of the figure."""
 DPI = 110
+TITLE = "Number: silhouette of the types, median over the seeds. Each colour and shape is a type."
+"""In place of a legend: the types are too many, and others in every dataset."""
 
 
 def landscapes(found: Findings, folder: Path) -> Figure | None:
@@ -32,10 +34,11 @@ def landscapes(found: Findings, folder: Path) -> Figure | None:
         return None
     silhouettes = findings.cluster_medians(found, "silhouette")
     rows = -(-len(paths) // COLUMNS)
-    figure = Figure(figsize=(WIDTH, HEIGHT * rows), dpi=DPI, layout="constrained")
+    figure = Figure(figsize=(WIDTH, HEIGHT * rows + 0.4), dpi=DPI, layout="constrained")
+    figure.suptitle(TITLE, fontsize=10, color="#555555")
     parts = figure.subfigures(rows, COLUMNS, wspace=0.03, squeeze=False).ravel()
     for part, (name, row) in zip(parts, paths.items(), strict=False):
-        part.suptitle(tables.dataset_name(name), fontsize=10, fontweight="bold", x=0.01, ha="left")
+        part.suptitle(_headline(name, row[0]), fontsize=10, fontweight="bold", x=0.01, ha="left")
         for axis, method, path in zip(part.subplots(1, len(SHOWN)), SHOWN, row, strict=True):
             with np.load(path) as stored:
                 _scatter(axis, stored["picture"], stored["labels"])
@@ -43,6 +46,11 @@ def landscapes(found: Findings, folder: Path) -> Figure | None:
             known = key in silhouettes.index and name in silhouettes
             axis.set_title(f"{method} {tables.number(silhouettes.loc[key, name], digits=2)}" if known else method)
     return figure
+
+
+def _headline(dataset: str, path: Path) -> str:
+    with np.load(path) as stored:
+        return f"{tables.dataset_name(dataset)}, {len(np.unique(stored['labels']))} types"
 
 
 def _scatter(axis: Axes, picture: np.ndarray, labels: np.ndarray) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 
 from quality import false_signal as tests
 from quality import findings, molecular_cv, scvi, tables, targets
+from quality.ablations import DEFAULT
 from quality.charts import LEAST_SHOWN
 from quality.findings import CLUSTER_SCORES, CONTROLS, MOLECULAR_SCORES, POLICIES, SCORES, is_elsewhere
 from quality.landscapes import DRAWN_SEED
@@ -77,7 +78,7 @@ def landscapes(found: Findings) -> list[str]:
         "## Landscapes",
         f"""UMAP of the same principal components, and the silhouette index of the types in the picture;
         {found.seeds("landscapes")}. The pictures are those of seed {DRAWN_SEED}, observed values kept; each colour and
-        shape is a type.""",
+        shape is a type, and the number beside a method is the median silhouette over the seeds.""",
         tables.by_method(found.of("landscapes"), "silhouette"),
         "![UMAP pictures of raw and imputed data](images/bench-landscapes.png)",
     ]
@@ -269,8 +270,10 @@ def parts(found: Findings) -> list[str]:
         f"""The default with one change, or trained on less; {found.seeds("ablations")}. Median over the seeds of the
         difference to the default with the same seed. The first line is the range of the default itself over all
         seeds that it was measured with, here and above; what exceeds it is in bold, and a full mark in the figure,
-        which shows `keep`; with fewer than {findings.FEWEST_SEEDS} seeds of the changes nothing is. Recovery for the
-        down-sampled datasets, ARI for the others.""",
+        which shows `keep`, where hollow marks are within it; with fewer than {findings.FEWEST_SEEDS} seeds of the
+        changes nothing exceeds it. Recovery for the down-sampled datasets, ARI for the others. A change is left out
+        where it would be none: the gene filter lets up to {DEFAULT.module1.filtered_genes:,} genes through, and yan,
+        which is no counts, has no capture efficiency and no depth.""",
         "![Difference to the default of each change](images/bench-ablations.png)",
         *_by_policy(found, tables.ablations),
         *_depths(found),

@@ -8,7 +8,7 @@ import pandas as pd
 import record
 
 from quality import data, findings
-from quality.ablations import TWO_DEPTHS
+from quality.ablations import TWO_DEPTHS, in_words
 from quality.clusters import OTHER_SCALES
 from quality.false_signal import ABSENT
 from quality.findings import CLUSTER_SCORES, LOWER_IS_BETTER, Findings, is_elsewhere, summary
@@ -252,7 +252,9 @@ def ablations(found: Findings, policy: str) -> str:
     shown = shown.mask(changes.abs().gt(ranges, axis="columns"), "**" + shown + "**")
     known = ranges.replace(float("inf"), float("nan"))
     lines = [["range of the default over the seeds", *map(number, known)]]
-    lines += [[str(variant), *row] for variant, row in zip(shown.index, shown.itertuples(index=False), strict=True)]
+    lines += [
+        [in_words(str(variant)), *row] for variant, row in zip(shown.index, shown.itertuples(index=False), strict=True)
+    ]
     names = [f"{dataset_name(dataset)} {SHORT.get(score, score)}" for dataset, score in shown.columns]
     return record.table(("variant", *names), lines)
 

@@ -66,6 +66,13 @@ def test_it_changes_one_thing_of_the_default_or_of_the_cells(name):
     assert sum(differs) == (name != "")
 
 
+def test_what_a_reader_is_told_of_each_is_plain_and_of_that_one_alone():
+    told = [ablations.in_words(name) for name in ablations.VARIANTS]
+    assert len({*told}) == len(told)
+    assert not [words for words in told if "_" in words or words.startswith("k ")]
+    assert ablations.in_words("of an older record") == "of an older record"
+
+
 def test_every_loss_term_of_the_default_is_varied():
     terms = [field.name for field in fields(LossWeights) if WEIGHTS[field.name]]
     assert terms

@@ -48,8 +48,8 @@ RECORDS = {
     "fit_scale": {
         "genes": 2000,
         "runs": [
-            {"cells": 10_000, "total_seconds": 120.0, "peak_mb": 900.4},
-            {"cells": 100_000, "total_seconds": 2400.0, "peak_mb": 4100.0},
+            {"cells": 10_000, "epochs": 30, "cpu_seconds": 200.0, "total_seconds": 120.0, "peak_mb": 900.4},
+            {"cells": 100_000, "epochs": 10, "cpu_seconds": 2500.0, "total_seconds": 2400.0, "peak_mb": 4100.0},
         ],
     },
 }
@@ -90,9 +90,17 @@ def test_the_page_says_what_is_reached_and_what_is_not(lines, tmp_path):
     assert table["peak memory of it, against MAGIC"][1:3] == ["0.10 (300 MB and 3,000 MB)", "yes"]
     assert table["its growth; zarr"][1:3] == ["1.50 ×", "**no**"]
     assert table["`apply` to zarr, 20 runs with 23 kills in all, and `--resume`"][2] == "**no**"
-    assert table["`fit`, 10,000 cells × 2,000 genes"] == ["–", "2.0 minutes, 900 MB", "–", "`fit_scale.py`"]
-    assert table["`fit`, 100,000 cells × 2,000 genes"][1:3] == ["40.0 minutes, 4,100 MB", "**no**"]
-    assert table["its time for each cell, of 100,000 cells against 10,000"][1:3] == ["2.00 ×", "**no**"]
+    assert table["`fit`, 10,000 cells × 2,000 genes"] == [
+        "–",
+        "2.0 minutes, 900 MB, 30 epochs",
+        "–",
+        "`fit_scale.py`",
+    ]
+    assert table["`fit`, 100,000 cells × 2,000 genes"][1:3] == ["40.0 minutes, 4,100 MB, 10 epochs", "**no**"]
+    assert table["its time for each cell, of 100,000 cells against 10,000"][1:3] == [
+        "2.00 ×, with 10 epochs against 30",
+        "**no**",
+    ]
     assert any(line.startswith("- **its growth; zarr**: ") for line in page)
     readme = (tmp_path / "README.md").read_text(encoding="utf-8")
     assert readme.startswith("# scINN\n\n<!-- cost: begin -->\n\n| ")
@@ -110,7 +118,24 @@ def test_what_was_not_measured_is_left_out(lines, tmp_path):
     assert not (tmp_path / "bars.png").exists()
 
 
-def test_the_picture_has_a_bar_for_each_way(monkeypatch):
+def test_fits_that_saw_their_cells_less_often_or_had_to_wait_are_told(lines):
+    page = " ".join(lines(RECORDS))
+    assert "100,000 in 10 epochs, 10,000 in 30." in page
+    assert "For each cell and epoch it is 6.00 × the time and 3.75 × the CPU seconds." in page
+    assert "200 in 120 at 10,000 cells. It was 2,500 in 2,400 at 100,000 cells" in page
+    alone = RECORDS["fit_scale"]["runs"][0] | {"cells": 100_000}
+    scale = {**RECORDS["fit_scale"], "runs": [RECORDS["fit_scale"]["runs"][0], alone]}
+    assert "was not idle in all" not in " ".join(lines({**RECORDS, "fit_scale": scale}))
+
+
+@pytest.mark.parametrize(
+    ("found", "told"), [((2.63, 2.62, 2.81), "2.6 × (2.6–2.8)"), ((63.1, 55.2, 64.4), "63 × (55–64)")]
+)
+def test_a_small_ratio_has_a_decimal(found, told):
+    assert cost_report._times(dict(zip(("median", "lowest", "highest"), found, strict=True))) == told
+
+
+def test_the_picture_has_a_point_for_each_way(monkeypatch):
     monkeypatch.setattr(record, "read", lambda name: RECORDS.get(name, {}))
     assert {label: rate for label, (_, rate) in cost_report.throughput().items()} == {
         "products alone": 100,
