@@ -22,7 +22,7 @@ from scinn_infer.threads import available_threads
 from scinn_train.capture import find_capture
 from scinn_train.cell_store import MEMORY_GB
 from scinn_train.checkpoint import open_checkpoint
-from scinn_train.config import Config
+from scinn_train.config import Config, check_config
 from scinn_train.export import network_weights
 from scinn_train.module1 import map_cells
 from scinn_train.normalise import Normalisation, log1p
@@ -109,7 +109,7 @@ def fit(
         If the data cannot be trained on, or there is no room for it; the message says what is wrong, where, and what to
         do.
     """
-    config = config or Config()
+    config = Config() if config is None else check_config(config)
     with _given(X, genes, layer=layer, gene_column=gene_column, source=source) as given:
         reference = prepare(
             given.X,

@@ -220,6 +220,13 @@ def test_presets():
         Config.preset("paper", clusters=1)
 
 
+@pytest.mark.parametrize("config", [{}, {"seed": 1}, "default", Module2Config()])
+def test_fit_takes_nothing_else_for_a_configuration(reference, config):
+    X, genes, _ = reference
+    with pytest.raises(ScinnError, match=r"config is of type \w+; it must be a scinn_train.Config"):
+        scinn_train.fit(X, genes, config=config)
+
+
 def test_the_fewest_cells_can_be_fitted_with_the_most_of_them_held_out(reference, quick):
     X, genes, _ = reference
     config = replace(quick, module2=replace(quick.module2, held_out=0.9, epochs=1, fewest_steps=4))
