@@ -280,6 +280,7 @@ def _terms(
     terms: Terms = {}
     if weights.clusters or weights.similarity:
         embedding, probability = quality(predicted.log_imputed(data.size(rows), data.capture))
+        _check_converging(bool(probability.isfinite().all()))  # of anything else torch computes no cross-entropy
         terms["clusters"] = losses.clusters(probability, data.assignment(rows))
         terms["similarity"] = losses.similarity(embedding, data.similarity(rows))
     if weights.neighbourhood:
@@ -315,10 +316,14 @@ def _judge(
         terms = _mean(
             [_numbers(_terms(imputation, quality, data, rows, config=config, random=random)) for rows in batches]
         )
-    if not math.isfinite(terms["total"]):
+    _check_converging(math.isfinite(terms["total"]))
+    return terms
+
+
+def _check_converging(finite: bool) -> None:
+    if not finite:
         msg = "the training diverged: the loss is no longer a number. Try a smaller learning rate, and check the unit."
         raise ScinnError(msg)
-    return terms
 
 
 def _steps(history: list[Epoch]) -> int:

@@ -233,3 +233,10 @@ def test_the_fewest_cells_can_be_fitted_with_the_most_of_them_held_out(reference
     result = scinn_train.fit(X[:20], genes, config=config)
     assert result.info.quality["held_out_cells"] == 18
     assert result.to_bytes()
+
+
+def test_a_learning_rate_that_is_far_too_high_is_said_to_be(reference, quick, fitted):
+    X, genes, _ = reference
+    config = replace(quick, module2=replace(quick.module2, learning_rate=1e6))
+    with pytest.raises(ScinnError, match=r"the training diverged.* Try a smaller learning rate"):
+        scinn_train.fit(X, genes, config=config, cell_map=fitted.cell_map)
