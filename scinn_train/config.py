@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import operator
-from dataclasses import dataclass, field, replace
+from dataclasses import astuple, dataclass, field, replace
 from typing import Any
 
 from scinn_infer.contract import UNITS
 from scinn_infer.errors import ScinnError
+from scinn_train.bounds import FLAG, TEXT, check_fields, choice, number, or_none, part, whole
 
 DEVICES = ("auto", "cpu", "cuda")
 PRESETS = ("default", "paper")
@@ -16,6 +16,22 @@ COUNTED = (AUTO, MOLECULES, READS)
 
 LEAST_CAPTURE_EFFICIENCY = 0.02
 """Below, a difference of nearly equal numbers in the model file would lose its last digits."""
+
+_MODULE1 = {
+    "filtered_genes": whole(1),
+    "filter_hidden": whole(2),  # a gene's score is how much its weights differ between them
+    "filter_epochs": whole(1),
+    "filter_repeats": whole(1),
+    "networks": whole(1),
+    "snapshots": whole(1),
+    "warmup_epochs": whole(0),
+    "latent_epochs": whole(0),
+    "batch_norm_above": whole(0),
+    "smallest_batch": whole(1),
+    "most_clusters": whole(2),
+    "large": whole(0),
+    "whole_ensemble": FLAG,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +61,11 @@ class Module1Config:
         From this number of cells on, the settings for large data hold.
     whole_ensemble
         Whether similarity is averaged over all latents, or taken from the one that agrees best with the consensus.
+
+    Raises
+    ------
+    ScinnError
+        If a value makes no sense.
     """
 
     filtered_genes: int = 5000
@@ -61,6 +82,14 @@ class Module1Config:
     large: int = 50_000
     whole_ensemble: bool = True
 
+    def __post_init__(self) -> None:
+        check_fields(self, _MODULE1)
+        _check(
+            self.batch_size(self.batch_norm_above + 1) >= 2,
+            f"smallest_batch is {self.smallest_batch} and batch_norm_above {self.batch_norm_above}: minibatches of one "
+            "cell would go through batch norm, which takes two. Raise one of them.",
+        )
+
     def batch_size(self, cells: int) -> int:
         """Return the minibatch size for training on this many cells."""
         return max(cells // 50, self.smallest_batch)
@@ -68,6 +97,9 @@ class Module1Config:
     def sample_size(self, cells: int) -> int:
         """Return how many of the cells a network of module 1 is trained on."""
         return min(cells, 5000 if cells >= self.large else 2000)
+
+
+_LOSS = dict.fromkeys(("clusters", "similarity", "neighbourhood", "masked"), number(least=0))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +110,32 @@ class LossWeights:
     similarity: float = 0.02
     neighbourhood: float = 1.0
     masked: float = 0.5
+
+    def __post_init__(self) -> None:
+        check_fields(self, _LOSS, prefix="weights.")  # Config has clusters as well
+        _check(any(astuple(self)), "every weight of the loss is 0: nothing would be learnt. Give a term one above 0.")
+
+
+_MODULE2 = {
+    "components": whole(1),
+    "fixed_components": FLAG,
+    "hidden": whole(2),  # layer norm makes the same of any one number
+    "bottleneck": whole(1),
+    "embedding": whole(2),  # so does a correlation
+    "neighbours": whole(1),
+    "entry_dropout": number(least=0, below=1),
+    "gene_dropout": number(least=0, most=1),
+    "batch_size": whole(1),
+    "epochs": whole(1),
+    "fewest_steps": whole(0),
+    "most_steps": whole(1),
+    "learning_rate": number(above=0),
+    "weight_decay": number(least=0),
+    "held_out": number(above=0, most=0.9),  # more may leave a fit of few cells none that has a neighbour
+    "patience": whole(1),
+    "capture_efficiency": or_none(number(least=LEAST_CAPTURE_EFFICIENCY, below=1)),
+    "weights": part(LossWeights),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +166,8 @@ class Module2Config:
     learning_rate, weight_decay
         Of AdamW, with a linear warm-up and a cosine decay.
     held_out
-        Share of the cells on which the training is judged and stopped.
+        Share of the cells on which the training is judged and stopped, above 0 and at most 0.9: it takes one cell or
+        more, whatever the share, and the quality that the file states is measured on them.
     patience
         Evaluations without improvement on the held-out cells before the training stops.
     capture_efficiency
@@ -117,6 +176,11 @@ class Module2Config:
         counted is taken into account. None fills zeros with the expected expression as it is, whatever they are.
     weights
         Weights of the loss terms.
+
+    Raises
+    ------
+    ScinnError
+        If a value makes no sense.
     """
 
     components: int = 20
@@ -139,11 +203,7 @@ class Module2Config:
     weights: LossWeights = field(default_factory=LossWeights)
 
     def __post_init__(self) -> None:
-        _check(
-            self.capture_efficiency is None or LEAST_CAPTURE_EFFICIENCY <= self.capture_efficiency < 1,
-            f"capture_efficiency is {self.capture_efficiency}; it must be None, or {LEAST_CAPTURE_EFFICIENCY} or more "
-            "and below 1.",
-        )
+        check_fields(self, _MODULE2)
 
     def batch(self, cells: int) -> int:
         """Return the minibatch size for training on this many cells."""
@@ -153,6 +213,22 @@ class Module2Config:
         """Return the number of minibatches of a whole training on this many cells."""
         per_epoch = -(-cells // self.batch(cells))
         return min(max(self.epochs * per_epoch, self.fewest_steps), self.most_steps)
+
+
+_CONFIG = {
+    "unit": choice(*UNITS),
+    "counted": choice(*COUNTED),
+    "clusters": or_none(whole(2)),
+    "seed": whole(0),
+    "min_cells": whole(1),
+    "threads": or_none(whole(1)),
+    "device": choice(*DEVICES),
+    "tissue": TEXT,
+    "species": TEXT,
+    "licence": TEXT,
+    "module1": part(Module1Config),
+    "module2": part(Module2Config),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -202,16 +278,12 @@ class Config:
     module2: Module2Config = field(default_factory=Module2Config)
 
     def __post_init__(self) -> None:
-        for name in ("clusters", "seed", "min_cells", "threads"):  # numpy's integers, which no JSON file can hold
-            if getattr(self, name) is not None:
-                object.__setattr__(self, name, operator.index(getattr(self, name)))
-        _check(self.unit in UNITS, f"unit is {self.unit!r}; it must be one of {', '.join(UNITS)}.")
-        _check(self.counted in COUNTED, f"counted is {self.counted!r}; it must be one of {', '.join(COUNTED)}.")
-        _check(self.device in DEVICES, f"device is {self.device!r}; it must be one of {', '.join(DEVICES)}.")
-        _check(self.clusters is None or self.clusters >= 2, f"clusters is {self.clusters}; it must be 2 or more.")
-        _check(self.seed >= 0, f"seed is {self.seed}; it must be 0 or more.")
-        _check(self.min_cells >= 1, f"min_cells is {self.min_cells}; it must be 1 or more.")
-        _check(self.threads is None or self.threads >= 1, f"threads is {self.threads}; it must be 1 or more.")
+        check_fields(self, _CONFIG)
+        _check(
+            self.unit == "counts" or self.counted != MOLECULES,
+            f"unit {self.unit!r} and counted {MOLECULES!r} exclude each other: TPM and FPKM are of reads. Give one of "
+            "them.",
+        )
 
     @classmethod
     def preset(cls, name: str, **changes: Any) -> Config:
@@ -234,6 +306,18 @@ class Config:
             module2=Module2Config(weights=published, capture_efficiency=None),
         )
         return replace(paper, **changes)
+
+
+def check_config(config: Any) -> Config:
+    """Return a configuration, once it is known to be one.
+
+    Raises
+    ------
+    ScinnError
+        If it is something else.
+    """
+    _check(isinstance(config, Config), f"config is of type {type(config).__name__}; it must be a scinn_train.Config.")
+    return config
 
 
 def _check(condition: bool, message: str) -> None:

@@ -24,7 +24,7 @@ from scinn_infer.sklearn_base import (
     read_matrix,
 )
 from scinn_infer.wholefile import whole_file
-from scinn_train.config import Config
+from scinn_train.config import Config, check_config
 from scinn_train.fitting import fit
 from scinn_train.hidden_genes import deviance_explained
 
@@ -287,7 +287,7 @@ class ScinnImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # ty
         if self.preset != "default":
             msg = f"config and the preset {self.preset!r} exclude each other: give one of them."
             raise ScinnError(msg)
-        return _configuration(self.config)
+        return check_config(self.config)
 
     def _seed(self) -> int | None:
         """Return the seed of this fit; None for that of the configuration."""
@@ -301,10 +301,3 @@ class ScinnImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # ty
         except ValueError as error:
             msg = f"random_state is {given!r}; it must be an integer, a RandomState or None."
             raise ScinnError(msg) from error
-
-
-def _configuration(config: Any) -> Config:
-    if not isinstance(config, Config):
-        msg = f"config is of type {type(config).__name__}; it must be a scinn_train.Config."
-        raise ScinnError(msg)
-    return config

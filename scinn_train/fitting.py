@@ -23,7 +23,7 @@ from scinn_infer.threads import available_threads
 from scinn_train.capture import find_capture
 from scinn_train.cell_store import MEMORY_GB
 from scinn_train.checkpoint import open_checkpoint
-from scinn_train.config import Config
+from scinn_train.config import Config, check_config
 from scinn_train.export import network_weights
 from scinn_train.module1 import CellMap, map_cells
 from scinn_train.normalise import Normalisation, log1p
@@ -124,7 +124,7 @@ def fit(
     -----
     Fits in several threads of a process wait for each other: torch has one random state for all of them.
     """
-    config = config or Config()
+    config = Config() if config is None else check_config(config)
     if resume and checkpoint is None:
         msg = "resume is True, but no checkpoint is named to go on from. Pass checkpoint=FOLDER."
         raise ScinnError(msg)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import reprlib
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
@@ -14,6 +15,7 @@ from scinn_infer.checks import check_chunk, check_exact, check_unit
 from scinn_infer.errors import ScinnError
 from scinn_infer.genes import gene_names, look_like_barcodes
 from scinn_infer.progress import busy, track
+from scinn_train.bounds import TEXT, is_storable
 from scinn_train.cell_store import MEMORY_GB, CellStore
 from scinn_train.expression import CHUNK_ENTRIES, Expression
 from scinn_train.normalise import cells_with, column_sums, depth, scale_rows
@@ -121,6 +123,8 @@ def prepare(
         If it cannot be trained on, or there is no room for it; the message says why, and what to do.
     """
     names = gene_names(genes)
+    _check_text("name", names, source)
+    _check_text("id", [] if gene_ids is None else list(map(str, gene_ids)), source)
     with in_blocks(X, source=source) as given:
         _check_type(given.dtype, source)
         _check_shape(given.shape, names, gene_ids, source)
@@ -251,6 +255,14 @@ def _check_shape(shape: tuple[int, int], genes: list[str], gene_ids: Sequence[st
             "Sum these columns, or make the names unique (adata.var_names_make_unique())."
         )
         raise ScinnError(msg)
+
+
+def _check_text(kind: str, names: list[str], source: str) -> None:
+    """Refuse what the model file could not hold before anything is trained."""
+    for number, name in enumerate(names, start=1):
+        if not is_storable(name):
+            msg = f"{source}: the {kind} of gene {number} is {reprlib.repr(name)}; it must be {TEXT.words}. Change it."
+            raise ScinnError(msg)
 
 
 def _known_ids(gene_ids: Sequence[str] | None, columns: npt.NDArray[np.intp]) -> tuple[str, ...]:

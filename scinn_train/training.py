@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 _CHECKPOINT = "imputation network"
 _WARM_UP = 0.05  # share of the steps in which the learning rate rises
 _LARGEST_GRADIENT = 1.0
-_DIVERGED = "the training diverged: the loss is no longer a number. Try a smaller learning rate, and check the unit."
 _KEPT_ENTRIES = 60_000_000  # up to so many (cells × genes) all neighbourhoods are averaged once: half a GB, if dense
 
 
@@ -281,8 +280,7 @@ def _terms(
     terms: Terms = {}
     if weights.clusters or weights.similarity:
         embedding, probability = quality(predicted.log_imputed(data.size(rows), data.capture))
-        if not torch.isfinite(probability).all():
-            raise ScinnError(_DIVERGED)
+        _check_converging(bool(probability.isfinite().all()))  # of anything else torch computes no cross-entropy
         if weights.clusters:
             terms["clusters"] = losses.clusters(probability, data.assignment(rows))
         if weights.similarity:
@@ -320,9 +318,14 @@ def _judge(
         terms = _mean(
             [_numbers(_terms(imputation, quality, data, rows, config=config, random=random)) for rows in batches]
         )
-    if not math.isfinite(terms["total"]):
-        raise ScinnError(_DIVERGED)
+    _check_converging(math.isfinite(terms["total"]))
     return terms
+
+
+def _check_converging(finite: bool) -> None:
+    if not finite:
+        msg = "the training diverged: the loss is no longer a number. Try a smaller learning rate, and check the unit."
+        raise ScinnError(msg)
 
 
 def _steps(history: list[Epoch]) -> int:

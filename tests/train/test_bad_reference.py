@@ -45,6 +45,15 @@ def test_transposed(reference, quick):
         scinn_train.fit(X.toarray().T, genes, config=quick)
 
 
+@pytest.mark.parametrize(("bad", "shown"), [("Ge\0ne", r"'Ge\\x00ne'"), ("Gene\udcff", r"'Gene\\udcff'")])
+def test_names_that_no_model_file_can_hold(bad, shown, reference, quick):
+    X, genes, _ = reference
+    with pytest.raises(ScinnError, match=rf"the name of gene 6 is {shown}; it must be text .* Change it"):
+        scinn_train.fit(X, [*genes[:5], bad, *genes[6:]], config=quick)
+    with pytest.raises(ScinnError, match=rf"^the matrix: the id of gene 3 is {shown}; it must be text"):
+        scinn_train.fit(X, genes, gene_ids=["", "", bad, *genes[3:]], config=quick)
+
+
 def test_duplicate_genes(reference, quick):
     X, genes, _ = reference
     with pytest.raises(ScinnError, match=r"Gene0.*unique"):

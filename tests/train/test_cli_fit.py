@@ -113,6 +113,23 @@ def test_the_capture_efficiency_can_be_said(files, capsys):
     assert not (folder / "never.onnx").exists()
 
 
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--tissue", "lung\udcff"], "tissue is 'lung\\udcff'; it must be text that can be written as UTF-8"),
+        (["--species", "a\0b"], "species is 'a\\x00b'; it must be text"),
+        (["--unit", "tpm", "--counted", "molecules"], "unit 'tpm' and counted 'molecules' exclude each other"),
+    ],
+)
+def test_what_would_fail_at_the_end_is_refused_at_the_beginning(
+    files, capsys, tmp_path, monkeypatch, options, sentence
+):
+    monkeypatch.setattr("scinn_train.cli_fit.open_reference", None)  # nothing is read
+    assert train("fit", files[1], "-o", tmp_path / "never.onnx", *options) == 2
+    assert capsys.readouterr().err.startswith(f"scinn-train: error: {sentence}")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_ensembl_ids_are_read_from_the_column_in_which_scanpy_puts_them(reference, tmp_path, capsys):
     path = write(tmp_path / "reference.h5ad", reference)
     adata = anndata.read_h5ad(path)

@@ -13,7 +13,7 @@ from sklearn.metrics import adjusted_rand_score
 import scinn_infer
 import scinn_train
 from scinn_infer.errors import ScinnWarning
-from scinn_train import Config, Module2Config, ScinnError, losses, minibatch
+from scinn_train import Config, ScinnError, losses, minibatch
 from scinn_train.reference import prepare
 
 
@@ -273,29 +273,3 @@ def test_gene_ids_are_stored_without_their_version(reference, quick):
     ids = [f"ENSG{number:011d}.{number % 7}" for number in range(len(genes))]
     result = scinn_train.fit(X, genes, gene_ids=ids, config=quick)
     assert result.info.gene_ids[0] == ids[genes.index(result.genes[0])].split(".")[0]
-
-
-@pytest.mark.parametrize(
-    ("changes", "said"),
-    [
-        ({"unit": "log"}, "counts, tpm, fpkm"),
-        ({"device": "tpu"}, "auto, cpu, cuda"),
-        ({"clusters": 1}, "2 or more"),
-        ({"seed": -1}, "0 or more"),
-        ({"threads": 0}, "1 or more"),
-    ],
-)
-def test_a_configuration_that_makes_no_sense_is_refused(changes, said):
-    with pytest.raises(ScinnError, match=said):
-        Config(**changes)
-
-
-@pytest.mark.parametrize("efficiency", [0, 0.001, 1, 1.5])
-def test_a_capture_efficiency_that_makes_no_sense_is_refused(efficiency):
-    with pytest.raises(ScinnError, match="capture_efficiency"):
-        Module2Config(capture_efficiency=efficiency)
-
-
-def test_unknown_preset():
-    with pytest.raises(ScinnError, match="default, paper"):
-        Config.preset("fast")
