@@ -118,18 +118,34 @@ def test_resembles_a_real_dataset(tissue, baron):
 
 
 @pytest.mark.parametrize(
-    "wrong",
+    ("name", "value", "wanted"),
     [
-        {"cells_per_batch": ()},
-        {"cells_per_batch": (10, 0)},
-        {"genes": 0},
-        {"types_per_lineage": (1,) * 27},
-        {"rarity": 0.0},
-        {"depth": float("nan")},
-        {"batch_effect": -1.0},
-        {"seed": -1},
+        *(("cells_per_batch", value, "whole numbers from 1 on") for value in ((), (10, 0), (1.5,), 5, None, "12")),
+        *(("types_per_lineage", value, "whole numbers from 1 on") for value in ((2, -1), 3)),
+        ("types_per_lineage", (1,) * 27, "26 numbers at most"),
+        *(("genes", value, "a whole number from 1 on") for value in (0, 2.5, None)),
+        *(("seed", value, "a whole number from 0 on") for value in (-1, 1.5)),
+        ("programmes", 0.5, "a whole number from 0 on"),
+        *(("rarity", value, "a finite number above 0") for value in (0.0, float("inf"))),
+        *(("depth", value, "a finite number above 0") for value in (float("nan"), float("inf"), "900")),
+        *(("batch_effect", value, "a finite number from 0 on") for value in (-1.0, float("inf"))),
     ],
 )
-def test_refuses_what_cannot_be_simulated(wrong):
-    with pytest.raises(ScinnError, match=next(iter(wrong))):
-        SimulationConfig(**wrong)
+def test_refuses_what_cannot_be_simulated(name, value, wanted):
+    with pytest.raises(ScinnError, match=f"SimulationConfig: {name} is .*it has to be .*{wanted}"):
+        SimulationConfig(**{name: value})
+
+
+@pytest.mark.filterwarnings("ignore:.*encountered in:RuntimeWarning")
+@pytest.mark.parametrize("wrong", [{"depth": 1e30}, {"batch_depth": 1e300}, {"depth_spread": 1e3}])
+def test_refuses_more_counts_than_can_be_drawn(wrong):
+    with pytest.raises(ScinnError, match="more counts in an entry than can be drawn"):
+        simulate_tissue(replace(SMALL, **wrong))
+
+
+def test_numbers_of_numpy_and_lists_make_the_same_tissue():
+    same = replace(SMALL, cells_per_batch=np.array([40, 30, 20]), types_per_lineage=[2, 3], genes=np.int64(200))
+    assert same == SMALL
+    assert type(same.genes) is int
+    smallest = SimulationConfig(cells_per_batch=(5,), genes=9, programmes=0, batch_effect=0, noise=np.float32(1))
+    assert simulate_tissue(smallest).shape == (5, 9)
