@@ -18,7 +18,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 import scipy.sparse as sp
 
+from scinn_infer.arguments import check_count
 from scinn_infer.errors import ScinnError
+from scinn_infer.hdf5_write import open_to_write
+from scinn_infer.wholefile import whole_file
 
 if TYPE_CHECKING:
     import os
@@ -163,7 +166,9 @@ def simulate_tissue(config: SimulationConfig | None = None) -> anndata.AnnData:
     return tissue
 
 
-def write_simulated(path: str | os.PathLike[str], config: SimulationConfig, *, cells_at_once: int = 2000) -> None:
+def write_simulated(
+    path: str | os.PathLike[str], config: SimulationConfig, *, cells_at_once: int = 2000, overwrite: bool = False
+) -> None:
     """Simulate a tissue of any size and write its counts as an ``.h5ad``, in memory bounded by some of its cells.
 
     It is a tissue of the kind that :func:`simulate_tissue` makes, but not the same one: each chunk of cells has random
@@ -172,26 +177,33 @@ def write_simulated(path: str | os.PathLike[str], config: SimulationConfig, *, c
     Parameters
     ----------
     path
-        The file to write.
+        The file to write; it appears whole or not at all.
     config
         Size and character of the tissue.
     cells_at_once
         Cells that are drawn together; another number makes other cells.
+    overwrite
+        Whether an existing file may be replaced.
+
+    Raises
+    ------
+    ScinnError
+        If the file exists (without ``overwrite``) or cannot be written, ``cells_at_once`` is no whole number from 1 on,
+        or the configuration leads to more counts than can be drawn.
     """
-    import h5py
     from anndata import AnnData
     from anndata.io import sparse_dataset, write_elem
 
-    random = np.random.default_rng(config.seed)
-    batch = np.repeat(np.arange(len(config.cells_per_batch)), config.cells_per_batch)
-    cell_type = _draw_types(random, config, cells=batch.size)
-    tissue = _Tissue.draw(random, config)
-    effects = _batch_effects(random, config)
-    nothing = sp.csr_matrix((0, config.genes), dtype=np.float32)
-    obs, var = _describe_cells(config, batch, cell_type), _describe_genes(config, tissue)
-    with h5py.File(path, "w") as file:
+    cells_at_once = check_count(cells_at_once, "cells_at_once")
+    with whole_file(path, overwrite=overwrite) as temporary, open_to_write(temporary, "w") as (file, written):
+        random = np.random.default_rng(config.seed)
+        batch = np.repeat(np.arange(len(config.cells_per_batch)), config.cells_per_batch)
+        cell_type = _draw_types(random, config, cells=batch.size)
+        tissue = _Tissue.draw(random, config)
+        effects = _batch_effects(random, config)
+        obs, var = _describe_cells(config, batch, cell_type), _describe_genes(config, tissue)
         write_elem(file, "/", AnnData(obs=obs, var=var, uns={"unit": "counts"}))
-        write_elem(file, "X", nothing)
+        write_elem(file, "X", sp.csr_matrix((0, config.genes), dtype=np.float32))
         X = sparse_dataset(file["X"])
         for number, start in enumerate(range(0, batch.size, cells_at_once)):
             chunk = slice(start, start + cells_at_once)
@@ -199,6 +211,7 @@ def write_simulated(path: str | os.PathLike[str], config: SimulationConfig, *, c
             log_expression = tissue.log_expression(own, cell_type[chunk]) + effects[batch[chunk]]
             counts, _ = _draw_counts(own, config, log_expression, batch[chunk])
             X.append(sp.csr_matrix(counts, dtype=np.float32))
+            written.check()  # so that a disk that is full is told now, not after all the cells that have no room
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,13 @@
 from dataclasses import replace
 from itertools import pairwise
 
+import anndata
 import numpy as np
 import pytest
 import scipy.sparse as sp
 
 from scinn_infer import ScinnError
-from scinn_train.simulate import SimulationConfig, simulate_tissue
+from scinn_train.simulate import SimulationConfig, simulate_tissue, write_simulated
 
 SMALL = SimulationConfig(cells_per_batch=(40, 30, 20), genes=200, types_per_lineage=(2, 3))
 
@@ -149,3 +150,53 @@ def test_numbers_of_numpy_and_lists_make_the_same_tissue():
     assert type(same.genes) is int
     smallest = SimulationConfig(cells_per_batch=(5,), genes=9, programmes=0, batch_effect=0, noise=np.float32(1))
     assert simulate_tissue(smallest).shape == (5, 9)
+
+
+# ----------------------------------------------------------------------------------------------------------- in a file
+
+
+def test_a_file_that_is_there_is_kept_unless_told_otherwise(tmp_path):
+    path = tmp_path / "tissue.h5ad"
+    path.write_text("precious")
+    with pytest.raises(ScinnError, match="exists already"):
+        write_simulated(path, SMALL)
+    assert path.read_text() == "precious"
+    write_simulated(path, SMALL, overwrite=True)
+    assert anndata.read_h5ad(path).shape == (90, 200)
+
+
+@pytest.mark.parametrize("cells_at_once", [0, -1, 1.5])
+def test_no_number_of_cells_at_once_leaves_a_broken_file(tmp_path, cells_at_once):
+    with pytest.raises(ScinnError, match=r"cells_at_once is .*whole number from 1 on"):
+        write_simulated(tmp_path / "tissue.h5ad", SMALL, cells_at_once=cells_at_once)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_without_a_folder_is_refused(tmp_path):
+    with pytest.raises(ScinnError, match="there is no folder"):
+        write_simulated(tmp_path / "no" / "tissue.h5ad", SMALL)
+
+
+@pytest.mark.filterwarnings("ignore:.*encountered in:RuntimeWarning")
+def test_a_simulation_that_fails_leaves_what_was_there(tmp_path):
+    path = tmp_path / "tissue.h5ad"
+    path.write_text("precious")
+    with pytest.raises(ScinnError, match="than can be drawn"):
+        write_simulated(path, replace(SMALL, batch_depth=1e300), cells_at_once=50, overwrite=True)
+    assert path.read_text() == "precious"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_full_disk_leaves_what_was_there(tmp_path):
+    resource = pytest.importorskip("resource", reason="this system cannot limit the size of a file")
+    path = tmp_path / "tissue.h5ad"
+    path.write_text("precious")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, limits[1]))
+    try:
+        with pytest.raises(ScinnError, match="could not be written: File too large"):
+            write_simulated(path, SMALL, cells_at_once=10, overwrite=True)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert path.read_text() == "precious"
+    assert list(tmp_path.iterdir()) == [path]
