@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
     Pathlike = str | os.PathLike[str]
 
+HDF5_SUFFIXES = (".h5ad", ".h5", ".hdf5")
+"""What the name of an ``.h5ad`` file may end in."""
+
 ZARR_MARKS = (".zgroup", ".zattrs", "zarr.json")
 """What a zarr store, which is a folder, is known by."""
 
@@ -92,6 +95,34 @@ def check_output(path: Pathlike, *, overwrite: bool = False, keep: Sequence[Path
         raise ScinnError(msg)
     if not place.resolve().parent.is_dir():
         msg = f"the output {path} cannot be written: there is no folder {place.resolve().parent}. Make it first."
+        raise ScinnError(msg)
+
+
+def check_suffix(path: Pathlike, *, suffixes: Sequence[str], written: str, endings: str, kind: str = "output") -> None:
+    """Refuse an output whose name ends as that of another format; a name without an ending passes.
+
+    Parameters
+    ----------
+    path
+        The output.
+    suffixes
+        Endings that it may have, in lower case.
+    written, endings
+        How the message names what is written, and the endings to choose from.
+    kind
+        How it names the output.
+
+    Raises
+    ------
+    ScinnError
+        If it has another ending.
+    """
+    suffix = Path(path).suffix
+    if suffix and suffix.lower() not in suffixes:
+        msg = (
+            f"the {kind} {path} cannot be a {suffix}: what is written is {written}. Give it a name that ends in "
+            f"{endings}."
+        )
         raise ScinnError(msg)
 
 

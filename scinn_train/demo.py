@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
     from scinn_train.demo_data import DemoData
-    from scinn_train.evaluate import Comparison, Matrix
+    from scinn_train.evaluate import Comparison
+    from scinn_train.matrices import Matrix
     from scinn_train.truth import TruthCorrelation
 
 REFERENCE, NEW_BATCH, MODEL, IMPUTED = "reference.h5ad", "new_batch.h5ad", "model.onnx", "imputed.h5ad"

@@ -8,6 +8,7 @@ a 2-D UMAP picture. k-means and UMAP depend on their seed, on small data much (o
 
 from __future__ import annotations
 
+import operator
 import warnings
 from dataclasses import dataclass
 from functools import partial
@@ -15,25 +16,32 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from scinn_infer.arguments import check_count
+from scinn_infer.checks import check_chunk
 from scinn_infer.errors import ScinnError
 from scinn_infer.progress import busy, track
+from scinn_train.matrices import as_matrix, finite_matrix
 from scinn_train.transforms import HEADLINE, TRANSFORMS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable
 
     import numpy.typing as npt
+
+    from scinn_train.matrices import Matrix
 
     Floats = npt.NDArray[np.floating[Any]]
     Integers = npt.NDArray[np.int64]
 
-Matrix = Any
-"""A numpy array or a scipy sparse matrix or array."""
-
 COMPONENTS = 50
 RESTARTS = 50
 SEEDS = tuple(range(5))
+LARGEST_SEED = 2**32 - 1
+"""Of those that scikit-learn and UMAP take."""
+
 UMAP_NEIGHBOURS = 15
+FEWEST_DRAWN = 3
+"""UMAP needs two neighbours for each cell."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +98,7 @@ def evaluate(
     X: Matrix,
     labels: npt.ArrayLike,
     *,
-    seeds: Sequence[int] = SEEDS,
+    seeds: Iterable[int] = SEEDS,
     restarts: int = RESTARTS,
     description: str = "expression",
     progress: bool = False,
@@ -115,8 +123,11 @@ def evaluate(
     Raises
     ------
     ScinnError
-        If a cell has no type, there are fewer than two types or as many as cells, or all cells are alike.
+        If a cell has no type, there are fewer than two types or as many as cells, all cells are alike, or values are
+        missing or infinite; if there is no seed, or one that is none, or no restart.
     """
+    seeds, restarts = _check_seeds(seeds), check_count(restarts, "restarts")
+    X = as_matrix(X, name=f"the {description} matrix")
     types = encode_types(labels, cells=X.shape[0])
     with busy(f"{description}: principal components", enabled=progress):
         components = principal_components(X)
@@ -163,7 +174,7 @@ def compare(
     imputed: Matrix,
     labels: npt.ArrayLike,
     *,
-    seeds: Sequence[int] = SEEDS,
+    seeds: Iterable[int] = SEEDS,
     restarts: int = RESTARTS,
     progress: bool = False,
 ) -> Comparison:
@@ -181,11 +192,15 @@ def compare(
     Raises
     ------
     ScinnError
-        As ``evaluate`` does, or if the matrices differ in shape.
+        As ``evaluate`` does, or if the matrices differ in shape or hold negative values.
     """
+    seeds, restarts = _check_seeds(seeds), check_count(restarts, "restarts")
+    raw, imputed = as_matrix(raw, name="the raw matrix"), as_matrix(imputed, name="the imputed matrix")
     if raw.shape != imputed.shape:
         msg = f"the raw matrix is {raw.shape} and the imputed one {imputed.shape}: give the same cells and genes."
         raise ScinnError(msg)
+    for X, source in ((raw, "the raw matrix"), (imputed, "the imputed matrix")):
+        check_chunk(X, genes=[str(number + 1) for number in range(X.shape[1])], source=source)
     protocol = partial(evaluate, labels=labels, seeds=seeds, restarts=restarts, progress=progress)
     before = protocol(TRANSFORMS[HEADLINE](raw), description="raw")
     after = protocol(TRANSFORMS[HEADLINE](imputed), description="imputed")
@@ -238,10 +253,11 @@ def principal_components(X: Matrix) -> Floats:
     Raises
     ------
     ScinnError
-        If there are fewer than three cells or genes, or all cells are alike.
+        If there are fewer than three cells or genes, all cells are alike, or values are missing or infinite.
     """
     from sklearn.decomposition import PCA
 
+    X = finite_matrix(X, name="the expression")
     if min(X.shape) < 3:
         msg = f"{X.shape[0]} cells × {X.shape[1]} genes are too few to draw or cluster: at least 3 × 3 are needed."
         raise ScinnError(msg)
@@ -259,7 +275,7 @@ def kmeans_scores(
     types: Integers,
     *,
     clusters: int | None = None,
-    seeds: Sequence[int] = SEEDS,
+    seeds: Iterable[int] = SEEDS,
     restarts: int = RESTARTS,
 ) -> dict[str, Score]:
     """Cluster with k-means, once per seed, and return ARI, NMI and Jaccard index against the types.
@@ -276,13 +292,28 @@ def kmeans_scores(
         Each seed gives one clustering.
     restarts
         Restarts for each seed, of which the best is kept.
+
+    Raises
+    ------
+    ScinnError
+        If there is not one type for each cell, a component is missing or infinite, or the seeds, the restarts or the
+        clusters are none that k-means can have.
     """
-    clusters = clusters or len(np.unique(types))
+    seeds, restarts = _check_seeds(seeds), check_count(restarts, "restarts")
+    components = finite_matrix(components, name="the matrix of components")
+    cells = components.shape[0]
+    if np.shape(types) != (cells,):
+        msg = f"the types are of shape {np.shape(types)}; give one for each of the {cells:,} cells."
+        raise ScinnError(msg)
+    clusters = len(np.unique(types)) if clusters is None else check_count(clusters, "clusters")
+    if clusters > cells:
+        msg = f"clusters is {clusters:,}, and there are {cells:,} cells: ask for no more clusters than cells."
+        raise ScinnError(msg)
     clusterings = [kmeans(components, clusters=clusters, restarts=restarts, random_state=seed) for seed in seeds]
     return agreement(types, clusterings)
 
 
-def agreement(types: Integers, clusterings: Sequence[Integers]) -> dict[str, Score]:
+def agreement(types: Integers, clusterings: Iterable[Integers]) -> dict[str, Score]:
     """Return ARI, NMI and Jaccard index of each clustering (cells,) against the types (cells,)."""
     from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
@@ -316,7 +347,26 @@ def jaccard_index(types: Integers, clusters: Integers) -> float:
 
 
 def umap_picture(components: Floats, *, random_state: int = 0) -> npt.NDArray[np.float32]:
-    """Return the 2-D UMAP picture (cells × 2) of the principal components (cells × components)."""
+    """Return the 2-D UMAP picture (cells × 2) of the principal components (cells × components).
+
+    Parameters
+    ----------
+    components
+        Principal components (cells × components).
+    random_state
+        The seed.
+
+    Raises
+    ------
+    ScinnError
+        If there are fewer than three cells or two components, one is missing or infinite, or the seed is none.
+    """
+    (random_state,) = _check_seeds([random_state])
+    components = finite_matrix(components, name="the matrix of components")
+    cells, count = components.shape
+    if cells < FEWEST_DRAWN or count < 2:
+        msg = f"{cells} cells × {count} components are too few to draw: at least {FEWEST_DRAWN} × 2 are needed."
+        raise ScinnError(msg)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of numba, about its own threading; of UMAP, about small data
         from umap import UMAP
@@ -324,7 +374,7 @@ def umap_picture(components: Floats, *, random_state: int = 0) -> npt.NDArray[np
         # Starting from the principal components rather than from a spectral embedding keeps the places of far-apart
         # groups comparable, and has no eigensolver that may not converge on a disconnected neighbour graph.
         picture = UMAP(
-            n_neighbors=min(UMAP_NEIGHBOURS, len(components) - 1), init="pca", random_state=random_state, n_jobs=1
+            n_neighbors=min(UMAP_NEIGHBOURS, cells - 1), init="pca", random_state=random_state, n_jobs=1
         ).fit_transform(components)
     return np.asarray(picture, dtype=np.float32)
 
@@ -334,3 +384,15 @@ def silhouette(picture: Floats, types: Integers) -> float:
     from sklearn.metrics import silhouette_score
 
     return float(silhouette_score(picture, types))
+
+
+def _check_seeds(seeds: Iterable[int]) -> tuple[int, ...]:
+    """Return the seeds, which may come from a generator, so that they can be gone through more than once."""
+    try:
+        checked = tuple(map(operator.index, seeds))
+    except TypeError:
+        checked = ()
+    if not checked or not all(0 <= seed <= LARGEST_SEED for seed in checked):
+        msg = f"seeds is {seeds!r}; it has to be one or more whole numbers from 0 to {LARGEST_SEED}, such as range(5)."
+        raise ScinnError(msg)
+    return checked

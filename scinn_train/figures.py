@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from scinn_infer.errors import ScinnError
 from scinn_infer.report.palette import COLOURS, natural
 from scinn_infer.wholefile import whole_file
 
@@ -72,11 +73,18 @@ def plot_cells(panels: Sequence[Panel], labels: Sequence[Any], *, title: str = "
         Headline over all panels.
     axis_name
         What the two coordinates are.
+
+    Raises
+    ------
+    ScinnError
+        If there is no picture or no cell, a picture is not of two coordinates for each cell, or there is not one label
+        for each.
     """
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
     names = np.asarray(labels).astype(str)
+    _check_panels(panels, names)
     types = sorted(set(names), key=natural)
     with rc_context(STYLE):
         figure = Figure(figsize=(4.8 * len(panels) + 1.6, 5.0), dpi=150, layout=_layout())
@@ -100,10 +108,18 @@ def plot_history(history: Sequence[Epoch], *, best_epoch: int | None = None) -> 
         ``Result.history``: one entry per epoch.
     best_epoch
         ``Result.best_epoch``: the entry at which the network was kept; marked when given.
+
+    Raises
+    ------
+    ScinnError
+        If the history has no epoch.
     """
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
+    if not len(history):
+        msg = "the history has no epochs: there is no training to draw. Give that of a fit, Result.history."
+        raise ScinnError(msg)
     terms = sorted(history[0].training, key=lambda name: name != "total")
     with rc_context(STYLE):
         figure = Figure(figsize=(2.7 * len(terms), 2.9), dpi=150, layout=_layout())
@@ -133,6 +149,21 @@ def save_png(figure: Figure, path: str | os.PathLike[str], *, overwrite: bool = 
         figure.savefig(temporary, format="png", metadata={"Software": None})
 
 
+def _check_panels(panels: Sequence[Panel], names: npt.NDArray[np.str_]) -> None:
+    if not len(panels):
+        msg = "there is no picture to draw: give at least one Panel."
+        raise ScinnError(msg)
+    for number, panel in enumerate(panels, start=1):
+        shape = np.shape(panel.picture)
+        which = f"picture {number} ({panel.title!r})" if panel.title else f"picture {number}"
+        if len(shape) != 2 or shape[1] != 2 or not shape[0]:
+            msg = f"{which} has the shape {shape}: give two coordinates for each cell (cells × 2)."
+            raise ScinnError(msg)
+        if names.shape != shape[:1]:
+            msg = f"{which} shows {shape[0]:,} cells, and the labels have the shape {names.shape}: give one for each."
+            raise ScinnError(msg)
+
+
 def _layout() -> LayoutEngine:
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
@@ -143,7 +174,7 @@ def _scatter(axis: Axes, panel: Panel, names: npt.NDArray[np.str_], types: list[
     size = float(np.clip(6000 / len(names), 4, 36))
     for number, name in enumerate(types):
         # One type at a time, so that each has its marker and its entry in the legend.
-        x, y = panel.picture[names == name].T
+        x, y = np.asarray(panel.picture)[names == name].T
         axis.scatter(
             x,
             y,

@@ -11,15 +11,14 @@ import numpy as np
 
 from scinn_infer import __version__
 from scinn_infer.contract import Spread, TrainingData
-from scinn_train.expression import Expression
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import numpy.typing as npt
-    from scipy import sparse
 
     from scinn_train.config import Config
+    from scinn_train.expression import Expression
     from scinn_train.reference import Reference
 
 
@@ -55,17 +54,12 @@ def describe_training(
     return described | {"versions": versions}
 
 
-def matrix_sha256(X: sparse.csr_array, genes: Sequence[str]) -> str:
+def stored_sha256(X: Expression, genes: Sequence[str]) -> str:
     """Return the SHA-256 of a training matrix: shape, gene names, and the non-zero entries row by row.
 
     The digest is over the little-endian bytes of: the shape (two int64), the gene names joined by newlines (UTF-8), the
     row pointers (int64), the column indices (int64, ascending in each row) and the values (float32) of its CSR form.
     """
-    return stored_sha256(Expression.held(X), genes)
-
-
-def stored_sha256(X: Expression, genes: Sequence[str]) -> str:
-    """Return the same of a training matrix that is read chunk by chunk."""
     digest = hashlib.sha256()
     digest.update(np.array(X.shape, dtype="<i8").tobytes())
     digest.update("\n".join(genes).encode())

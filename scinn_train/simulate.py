@@ -8,14 +8,20 @@ small expected count, not none.
 
 from __future__ import annotations
 
+import math
+import operator
 from dataclasses import asdict, dataclass
+from numbers import Real
 from string import ascii_uppercase
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 import scipy.sparse as sp
 
+from scinn_infer.arguments import check_count
 from scinn_infer.errors import ScinnError
+from scinn_infer.hdf5_write import open_to_write
+from scinn_infer.wholefile import whole_file
 
 if TYPE_CHECKING:
     import os
@@ -34,6 +40,9 @@ TRUTH_LAYER = "truth"
 # genes (hormones, haemoglobins, ribosomal proteins) lie far above it and take a large part of every cell's depth.
 GENE_MEAN_SHAPE = 0.45
 OUTLIER_SHARE, OUTLIER_FOLD, OUTLIER_SPREAD = 0.015, 40.0, 1.0
+
+MOST_EXPECTED = 1e18
+"""The mean of a Poisson draw whose counts are still integers that numpy has."""
 
 BURST_NOISE = 2.0
 """How much more rare transcripts vary: a gene's noise is ``SimulationConfig.noise`` × (1 + this / √ its mean count)."""
@@ -83,6 +92,11 @@ class SimulationConfig:
         Squared coefficient of variation of the gamma noise in a highly expressed gene; rare transcripts vary more.
     seed
         Seed of the random generator; the same configuration always gives the same tissue.
+
+    Raises
+    ------
+    ScinnError
+        If a value is none that a tissue can have.
     """
 
     cells_per_batch: tuple[int, ...] = (1200, 600)
@@ -98,16 +112,17 @@ class SimulationConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        at_least = {"cells_per_batch": 1, "genes": 1, "types_per_lineage": 1, "programmes": 0, "seed": 0}
-        at_least |= {"depth_spread": 0, "batch_effect": 0}
-        wrong = [name for name, least in at_least.items() if not np.all(np.asarray(getattr(self, name)) >= least)]
-        wrong += [name for name in ("rarity", "depth", "batch_depth", "noise") if not getattr(self, name) > 0]
-        wrong += [name for name in ("cells_per_batch", "types_per_lineage") if not getattr(self, name)]
+        # Numpy's integers and lists become Python's, so that configurations can be compared and stored with a tissue.
+        for name in ("cells_per_batch", "types_per_lineage"):
+            object.__setattr__(self, name, _whole_numbers(name, getattr(self, name)))
+        for name, least in {"genes": 1, "programmes": 0, "seed": 0}.items():
+            object.__setattr__(self, name, _whole_number(name, getattr(self, name), least=least))
+        for name in ("rarity", "depth", "batch_depth", "noise"):
+            _check_finite(name, getattr(self, name), zero=False)
+        for name in ("depth_spread", "batch_effect"):
+            _check_finite(name, getattr(self, name), zero=True)
         if len(self.types_per_lineage) > len(LINEAGE_NAMES):
-            wrong.append("types_per_lineage")
-        if wrong:
-            msg = f"SimulationConfig: {wrong[0]} = {getattr(self, wrong[0])} is outside of what can be simulated."
-            raise ScinnError(msg)
+            _refuse("types_per_lineage", self.types_per_lineage, f"{len(LINEAGE_NAMES)} numbers at most")
 
 
 def simulate_tissue(config: SimulationConfig | None = None) -> anndata.AnnData:
@@ -125,6 +140,11 @@ def simulate_tissue(config: SimulationConfig | None = None) -> anndata.AnnData:
     ``obs``: ``label`` (cell type), ``lineage`` and ``batch``, categorical. ``var``: ``marker_of`` (the lineages and
     types that a gene marks), and the flags ``marker`` and ``programme``. ``uns``: ``unit`` and ``simulation``, the
     configuration.
+
+    Raises
+    ------
+    ScinnError
+        If the configuration leads to more counts than can be drawn.
     """
     config = config or SimulationConfig()
     random = np.random.default_rng(config.seed)
@@ -146,7 +166,9 @@ def simulate_tissue(config: SimulationConfig | None = None) -> anndata.AnnData:
     return tissue
 
 
-def write_simulated(path: str | os.PathLike[str], config: SimulationConfig, *, cells_at_once: int = 2000) -> None:
+def write_simulated(
+    path: str | os.PathLike[str], config: SimulationConfig, *, cells_at_once: int = 2000, overwrite: bool = False
+) -> None:
     """Simulate a tissue of any size and write its counts as an ``.h5ad``, in memory bounded by some of its cells.
 
     It is a tissue of the kind that :func:`simulate_tissue` makes, but not the same one: each chunk of cells has random
@@ -155,26 +177,33 @@ def write_simulated(path: str | os.PathLike[str], config: SimulationConfig, *, c
     Parameters
     ----------
     path
-        The file to write.
+        The file to write; it appears whole or not at all.
     config
         Size and character of the tissue.
     cells_at_once
         Cells that are drawn together; another number makes other cells.
+    overwrite
+        Whether an existing file may be replaced.
+
+    Raises
+    ------
+    ScinnError
+        If the file exists (without ``overwrite``) or cannot be written, ``cells_at_once`` is no whole number from 1 on,
+        or the configuration leads to more counts than can be drawn.
     """
-    import h5py
     from anndata import AnnData
     from anndata.io import sparse_dataset, write_elem
 
-    random = np.random.default_rng(config.seed)
-    batch = np.repeat(np.arange(len(config.cells_per_batch)), config.cells_per_batch)
-    cell_type = _draw_types(random, config, cells=batch.size)
-    tissue = _Tissue.draw(random, config)
-    effects = _batch_effects(random, config)
-    nothing = sp.csr_matrix((0, config.genes), dtype=np.float32)
-    obs, var = _describe_cells(config, batch, cell_type), _describe_genes(config, tissue)
-    with h5py.File(path, "w") as file:
+    cells_at_once = check_count(cells_at_once, "cells_at_once")
+    with whole_file(path, overwrite=overwrite) as temporary, open_to_write(temporary, "w") as (file, written):
+        random = np.random.default_rng(config.seed)
+        batch = np.repeat(np.arange(len(config.cells_per_batch)), config.cells_per_batch)
+        cell_type = _draw_types(random, config, cells=batch.size)
+        tissue = _Tissue.draw(random, config)
+        effects = _batch_effects(random, config)
+        obs, var = _describe_cells(config, batch, cell_type), _describe_genes(config, tissue)
         write_elem(file, "/", AnnData(obs=obs, var=var, uns={"unit": "counts"}))
-        write_elem(file, "X", nothing)
+        write_elem(file, "X", sp.csr_matrix((0, config.genes), dtype=np.float32))
         X = sparse_dataset(file["X"])
         for number, start in enumerate(range(0, batch.size, cells_at_once)):
             chunk = slice(start, start + cells_at_once)
@@ -182,6 +211,7 @@ def write_simulated(path: str | os.PathLike[str], config: SimulationConfig, *, c
             log_expression = tissue.log_expression(own, cell_type[chunk]) + effects[batch[chunk]]
             counts, _ = _draw_counts(own, config, log_expression, batch[chunk])
             X.append(sp.csr_matrix(counts, dtype=np.float32))
+            written.check()  # so that a disk that is full is told now, not after all the cells that have no room
 
 
 @dataclass(frozen=True)
@@ -215,8 +245,14 @@ def _draw_counts(
     """Draw counts of some cells, and return them with the expected ones behind them (cells × genes)."""
     expression = np.exp(log_expression)
     truth = expression * (_depths(random, config, batch) / expression.sum(axis=1))[:, None]
-    counts = random.poisson(truth * _expression_noise(random, config, truth.mean(axis=0), cells=batch.size))
-    return counts, truth
+    expected = truth * _expression_noise(random, config, truth.mean(axis=0), cells=batch.size)
+    if not (expected <= MOST_EXPECTED).all():
+        msg = (
+            "the configuration leads to more counts in an entry than can be drawn. Lower depth, depth_spread, "
+            "batch_depth, batch_effect or noise."
+        )
+        raise ScinnError(msg)
+    return random.poisson(expected), truth
 
 
 def _draw_types(random: np.random.Generator, config: SimulationConfig, *, cells: int) -> Integers:
@@ -297,3 +333,34 @@ def _describe_genes(config: SimulationConfig, tissue: _Tissue) -> pd.DataFrame:
         },
         index=[f"GENE{number:05d}" for number in range(1, config.genes + 1)],
     )
+
+
+def _whole_numbers(name: str, values: Any) -> tuple[int, ...]:
+    try:
+        numbers = tuple(map(operator.index, values))
+    except TypeError:
+        numbers = ()
+    if not numbers or min(numbers) < 1:
+        _refuse(name, values, "one or more whole numbers from 1 on, such as (1200, 600)")
+    return numbers
+
+
+def _whole_number(name: str, value: Any, *, least: int) -> int:
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = least - 1
+    if number < least:
+        _refuse(name, value, f"a whole number from {least} on")
+    return number
+
+
+def _check_finite(name: str, value: Any, *, zero: bool) -> None:
+    number = float(value) if isinstance(value, Real) else math.nan
+    if not (math.isfinite(number) and (number > 0 or (zero and number == 0))):
+        _refuse(name, value, f"a finite number {'from 0 on' if zero else 'above 0'}")
+
+
+def _refuse(name: str, value: Any, wanted: str) -> NoReturn:
+    msg = f"SimulationConfig: {name} is {value!r}; it has to be {wanted}."
+    raise ScinnError(msg)

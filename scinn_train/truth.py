@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scinn_infer.errors import ScinnError
+from scinn_train.matrices import finite_matrix
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    Floats = npt.NDArray[np.floating[Any]]
+    from scinn_train.matrices import Matrix
 
-Matrix = Any
-"""A numpy array or a scipy sparse matrix or array."""
+    Floats = npt.NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)
@@ -53,19 +53,21 @@ def correlate_with_truth(X: Matrix, truth: Matrix, *, observed: Matrix) -> Truth
     Raises
     ------
     ScinnError
-        If the three matrices differ in shape, or nothing is observed.
+        If the three matrices differ in shape, one holds missing or infinite values, or nothing is observed.
     """
-    if not X.shape == truth.shape == observed.shape:
+    values, true = _dense(X, name="the expression"), _dense(truth, name="the truth")
+    seen = _dense(observed, name="the observed data") != 0
+    if not values.shape == true.shape == seen.shape:
         msg = (
-            f"the expression is {X.shape}, the truth {truth.shape} and the observed data {observed.shape}: they differ."
+            f"the expression is {values.shape}, the truth {true.shape} and the observed data {seen.shape}: they "
+            "differ. Give the same cells and genes."
         )
         raise ScinnError(msg)
-    seen = _dense(observed) != 0
     genes = seen.any(axis=0)
     if not genes.any():
         msg = "no gene has a count in any cell: there is nothing to compare with the truth."
         raise ScinnError(msg)
-    values, true, zero = _dense(X)[:, genes], _dense(truth)[:, genes], ~seen[:, genes]
+    values, true, zero = values[:, genes], true[:, genes], ~seen[:, genes]
     return TruthCorrelation(
         cellwise=float(_pearson_of_rows(values, true).mean()),
         genewise=float(_pearson_of_rows(values.T, true.T).mean()),
@@ -91,9 +93,13 @@ def fill_with_gene_mean(X: Matrix, reference: Matrix) -> npt.NDArray[np.float32]
     Raises
     ------
     ScinnError
-        If the reference has no expression at all.
+        If the reference has no expression at all or other genes, or one of the two holds missing or infinite values.
     """
-    X, reference = np.asarray(_dense(X), dtype=np.float32), np.asarray(_dense(reference), dtype=np.float32)
+    X = _dense(X, name="the expression").astype(np.float32, copy=False)
+    reference = _dense(reference, name="the reference").astype(np.float32, copy=False)
+    if X.shape[1] != reference.shape[1]:
+        msg = f"the reference has {reference.shape[1]:,} genes and the expression {X.shape[1]:,}: give the same genes."
+        raise ScinnError(msg)
     depth = reference.sum(axis=1, keepdims=True, dtype=np.float64)
     if not depth.any():
         msg = "the reference has no expression at all, so there is no gene mean."
@@ -104,8 +110,9 @@ def fill_with_gene_mean(X: Matrix, reference: Matrix) -> npt.NDArray[np.float32]
     return np.asarray(np.where(X == 0, filled, X))
 
 
-def _dense(X: Matrix) -> Floats:
-    return X if isinstance(X, np.ndarray) else np.asarray(X.toarray())
+def _dense(X: Matrix, *, name: str) -> Floats:
+    matrix = finite_matrix(X, name=name)
+    return np.asarray(matrix if isinstance(matrix, np.ndarray) else matrix.toarray())
 
 
 def _pearson_of_rows(X: Floats, Y: Floats) -> npt.NDArray[np.float64]:

@@ -25,7 +25,7 @@ from scinn_train.expression import Expression
 from scinn_train.module1 import map_cells
 from scinn_train.neighbourhood import mean_expression
 from scinn_train.normalise import Normalisation, depth, log1p
-from scinn_train.provenance import matrix_sha256
+from scinn_train.provenance import stored_sha256
 from scinn_train.reference import prepare
 from scinn_train.scale import NetworkScale
 from scinn_train.similarity import Similarity
@@ -126,7 +126,7 @@ def counting(train: Dataset, cells: Dataset) -> tuple[Array, Capture]:
 
 def digest(dataset: Dataset, *what: object) -> str:
     """Return a short digest of the expression and of whatever else decides a result."""
-    parts = [matrix_sha256(dataset.X, dataset.genes), *map(repr, what)]
+    parts = [stored_sha256(Expression.held(dataset.X), dataset.genes), *map(repr, what)]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 

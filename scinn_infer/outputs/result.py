@@ -16,7 +16,7 @@ from scinn_infer.outputs.base import base_bytes, base_file
 from scinn_infer.outputs.sparse_layer import write_through_hdf5
 from scinn_infer.outputs.unfinished import check_unfinished, has_reached, unfinished_store
 from scinn_infer.outputs.zarr_store import write_zarr_with_layer, zarr_bytes_needed
-from scinn_infer.wholefile import ZARR_MARKS, check_output, check_space, whole_file
+from scinn_infer.wholefile import HDF5_SUFFIXES, ZARR_MARKS, check_output, check_space, check_suffix, whole_file
 from scinn_infer.wholefolder import check_output_folder
 
 if TYPE_CHECKING:
@@ -33,9 +33,6 @@ if TYPE_CHECKING:
     from scinn_infer.outputs.extent import Extent
     from scinn_infer.outputs.unfinished import Unfinished
     from scinn_infer.run_identity import Identity
-
-HDF5_SUFFIXES = (".h5ad", ".h5", ".hdf5", "")
-"""How a name may end that is to become an ``.h5ad`` file."""
 
 
 def check_place(output: Path, *, overwrite: bool, keep: Sequence[Path], resume: bool = False) -> None:
@@ -67,12 +64,7 @@ def check_place(output: Path, *, overwrite: bool, keep: Sequence[Path], resume: 
         )
         raise ScinnError(msg)
     check_output(output, overwrite=overwrite, keep=keep)
-    if output.suffix.lower() not in HDF5_SUFFIXES:
-        msg = (
-            f"the output {output} cannot be a {output.suffix}: what is written is an .h5ad file, or a zarr store. Give "
-            "it a name that ends in .h5ad or in .zarr."
-        )
-        raise ScinnError(msg)
+    check_suffix(output, suffixes=HDF5_SUFFIXES, written="an .h5ad file, or a zarr store", endings=".h5ad or in .zarr")
     check_unlocked(output)
 
 

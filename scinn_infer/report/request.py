@@ -12,7 +12,7 @@ import click
 
 from scinn_infer.commands.console import COMMAND
 from scinn_infer.errors import ScinnError
-from scinn_infer.wholefile import check_output
+from scinn_infer.wholefile import check_output, check_suffix
 
 if TYPE_CHECKING:
     import os
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 MOST_GENES = 24
 """Genes that one page shows."""
+
+PAGE_SUFFIXES = (".html", ".htm")
 
 NEEDED = ("bokeh", "jinja2")
 
@@ -62,8 +64,9 @@ class ReportRequest:
         Raises
         ------
         ScinnError
-            If bokeh is not installed, the page exists already (without ``overwrite``), has no folder, or is one of the
-            other files or within such a store; or if too many genes are asked for.
+            If bokeh is not installed, the page exists already (without ``overwrite``), has no folder, is one of the
+            other files or within such a store, or has a name that ends as that of another format; or if too many genes
+            are asked for.
         """
         require_bokeh()
         if len(self.genes) > MOST_GENES:
@@ -77,6 +80,7 @@ class ReportRequest:
             if self.path.resolve().is_relative_to(other.resolve()):
                 msg = f"the report {self.path} would become a part of the result {other}. Choose another folder for it."
                 raise ScinnError(msg)
+        check_suffix(self.path, suffixes=PAGE_SUFFIXES, written="a page of HTML", endings=".html", kind="report")
 
 
 def require_bokeh() -> None:

@@ -12,7 +12,7 @@ from scinn_infer.commands.console import print_json
 from scinn_infer.commands.group import CommandGroup
 from scinn_infer.commands.options import json_option, quiet_option, speaker
 from scinn_infer.progress import busy
-from scinn_infer.wholefile import check_output
+from scinn_infer.wholefile import HDF5_SUFFIXES, check_output, check_suffix
 from scinn_train.datasets.catalogue import CATALOGUE, Dataset, find
 from scinn_train.datasets.loading import load
 from scinn_train.writing import write_h5ad
@@ -60,7 +60,7 @@ def list_datasets(*, as_json: bool) -> None:
 @datasets.command("fetch")
 @click.argument("name", shell_complete=complete_name)
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path), help="The file to write.  [default: NAME.h5ad in this folder]"
+    "-o", "--output", type=click.Path(path_type=Path), help="The .h5ad to write.  [default: NAME.h5ad in this folder]"
 )
 @click.option("--overwrite", is_flag=True, help="Replace the output if it exists.")
 @quiet_option
@@ -80,6 +80,7 @@ def fetch_dataset(name: str, *, output: Path | None, overwrite: bool, quiet: boo
     entry = find(name)
     output = output or Path(f"{entry.name}.h5ad")
     check_output(output, overwrite=overwrite)
+    check_suffix(output, suffixes=HDF5_SUFFIXES, written="an .h5ad file", endings=".h5ad")
     say = speaker(quiet=quiet)
     adata = load(entry, progress=not quiet)
     with busy(f"writing {output}", enabled=not quiet):

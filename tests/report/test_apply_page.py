@@ -156,6 +156,10 @@ def test_refuses_before_anything_is_computed(tiny, new, tmp_path, monkeypatch, c
         (("--report", new, "--overwrite"), "same file"),
         (("--report", tmp_path / "out.h5ad"), "would replace the result"),
         (("--report", tmp_path / "no" / "report.html"), "Make it first"),
+        (
+            ("--report", tmp_path / "r.txt"),
+            f"the report {tmp_path / 'r.txt'} cannot be a .txt: what is written is a page",
+        ),
         (("--report", page, "--labels", "type"), "has the columns: cell_type"),
         (("--report", page, "--report-genes", ",".join(map(str, range(30)))), "24 at most"),
         (("--labels", "cell_type"), "Name its file with --report"),
@@ -168,6 +172,12 @@ def test_refuses_before_anything_is_computed(tiny, new, tmp_path, monkeypatch, c
     assert 'pip install "scinn[report]"' in capfd.readouterr().err
     assert there.read_text() == "precious"
     assert [path.name for path in tmp_path.iterdir()] == ["there.html"]
+
+
+@pytest.mark.parametrize("name", ["r.html", "r.HTM", "r"])
+def test_a_page_may_be_called(tiny, new, tmp_path, name):
+    assert apply(tiny, new, tmp_path / "out.h5ad", "--report", tmp_path / name, "--quiet") == 0
+    assert (tmp_path / name).read_text().startswith("<!doctype html>")
 
 
 def test_does_not_change_the_result(tiny, new, tmp_path):

@@ -109,7 +109,9 @@ def test_refuses_what_it_cannot_show(result, tmp_path):
         result.write_report(tmp_path / "r.html", labels=["a"])
     with pytest.raises(ScinnError, match="Is Gene17 or"):
         result.write_report(tmp_path / "r.html", genes=["GENE17"])
-    assert not (tmp_path / "r.html").exists()
+    with pytest.raises(ScinnError, match=r"r\.pdf cannot be a \.pdf"):
+        result.write_report(tmp_path / "r.pdf")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_from_the_command_line(tmp_path, capsys, open_page):
@@ -122,6 +124,7 @@ def test_from_the_command_line(tmp_path, capsys, open_page):
 
     cases = [
         (("--report", model), "would replace the result"),
+        (("--report", tmp_path / "r.txt"), "cannot be a .txt: what is written is a page of HTML. Give it a name"),
         (("--report", page, "--report-genes", "Gene1"), "cannot show 'Gene1'"),
         (("--report", page, "--labels", "type"), "has the columns: cell_type"),
         (("--report-genes", "Gene2"), "Name its file with --report"),

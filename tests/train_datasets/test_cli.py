@@ -93,6 +93,16 @@ def test_an_output_with_no_place_is_refused_before_the_download(
     assert upstream.requests == []
 
 
+def test_an_output_of_another_format_is_refused_before_the_download(
+    known: Dataset, tmp_path: Path, upstream: UpstreamServer
+) -> None:
+    sentence = refusal("fetch", "tiny", "-o", tmp_path / "y.txt")
+    assert "y.txt cannot be a .txt: what is written is an .h5ad file. Give it a name that ends in .h5ad." in sentence
+    assert upstream.requests == []
+    for name in ("tiny.H5AD", "tiny.h5", "tiny"):
+        assert run("fetch", "tiny", "-o", tmp_path / name).exit_code == 0
+
+
 def test_a_full_disk_leaves_the_old_file_and_nothing_else(known: Dataset, tmp_path: Path) -> None:
     resource = pytest.importorskip("resource", reason="this system cannot limit the size of a file")
     output = tmp_path / "out" / "old.h5ad"

@@ -1,6 +1,7 @@
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.sparse as sp
 from hypothesis import given, settings
@@ -157,6 +158,89 @@ def test_refuses_matrices_without_components(X, sentence):
 def test_compare_refuses_other_shapes():
     with pytest.raises(ScinnError, match="same cells and genes"):
         evaluate.compare(noise(), noise(genes=29), blobs()[1])
+
+
+def spoiled(value, form=np.asarray):
+    X = noise()
+    X[3, 4] = X[9, 9] = value
+    return form(X)
+
+
+@pytest.mark.parametrize("form", [np.asarray, sp.csr_matrix, pd.DataFrame])
+@pytest.mark.parametrize(
+    ("value", "sentence"), [(np.nan, "missing"), (np.inf, "more than float32 can hold"), (-1, "never negative")]
+)
+def test_compare_names_the_first_value_that_is_no_expression(form, value, sentence):
+    wrong, labels = spoiled(value, form), blobs()[1]
+    for name, matrices in {"raw": (wrong, noise()), "imputed": (noise(), wrong)}.items():
+        with pytest.raises(ScinnError, match=f"the {name} matrix: cell 4, gene 5: .*{sentence}"):
+            evaluate.compare(*matrices, labels, **QUICK)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_refuses_components_of_what_is_missing_or_infinite(value):
+    types = np.arange(60) % 3
+    for run in (
+        evaluate.principal_components,
+        lambda X: evaluate.evaluate(X, types, **QUICK),
+        lambda X: evaluate.kmeans_scores(X, types, **QUICK),
+        evaluate.umap_picture,
+    ):
+        with pytest.raises(ScinnError, match=f"holds {value} in row 4, column 5"):
+            run(spoiled(value))
+
+
+def test_logarithms_below_zero_have_components():
+    assert evaluate.principal_components(noise() - 5).shape == (60, 29)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        *(({"seeds": seeds}, "seeds is .*one or more whole numbers") for seeds in ((), 3, (-1,), (0, 1.5), (2**32,))),
+        *(({"restarts": restarts}, "restarts is .*whole number from 1") for restarts in (0, 1.5, None)),
+    ],
+)
+def test_refuses_seeds_and_restarts_that_are_none(wrong, sentence):
+    X, labels = blobs()
+    settings = QUICK | wrong
+    for run in (
+        lambda: evaluate.compare(X, X, labels, **settings),
+        lambda: evaluate.evaluate(X, labels, **settings),
+        lambda: evaluate.kmeans_scores(X, np.arange(60) % 3, **settings),
+    ):
+        with pytest.raises(ScinnError, match=sentence):
+            run()
+
+
+def test_any_source_of_seeds_will_do():
+    X, labels = blobs()
+    expected = evaluate.compare(noise(), X, labels, **QUICK).raw_ari
+    for seeds in ((seed for seed in (0, 1)), np.arange(2), range(2)):
+        assert evaluate.compare(noise(), X, labels, seeds=seeds, restarts=np.int64(5)).raw_ari == expected
+
+
+def test_data_frames_score_as_arrays_do():
+    X, labels = blobs()
+    found = evaluate.compare(pd.DataFrame(noise()), pd.DataFrame(X).astype(object), labels, **QUICK)
+    assert found.raw_ari == evaluate.compare(noise(), X, labels, **QUICK).raw_ari
+
+
+@pytest.mark.parametrize("clusters", [0, 61, 2.5])
+def test_refuses_numbers_of_clusters_that_no_cells_can_have(clusters):
+    with pytest.raises(ScinnError, match="clusters is"):
+        evaluate.kmeans_scores(noise(), np.arange(60) % 3, clusters=clusters, **QUICK)
+
+
+def test_refuses_types_of_other_cells():
+    with pytest.raises(ScinnError, match="one for each of the 60 cells"):
+        evaluate.kmeans_scores(noise(), np.arange(59) % 3, **QUICK)
+
+
+@pytest.mark.parametrize(("shape", "seed"), [((2, 5), 0), ((9, 1), 0), ((9, 5), -1)])
+def test_refuses_what_cannot_be_drawn(shape, seed):
+    with pytest.raises(ScinnError, match=r"too few to draw|seeds is \[-1\]"):
+        evaluate.umap_picture(np.ones(shape), random_state=seed)
 
 
 # --------------------------------------------------------------------------------------------------------------- scales

@@ -1,6 +1,7 @@
 import io
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.image import imread
 
@@ -70,6 +71,33 @@ def test_history_has_a_panel_for_each_term_with_the_sum_first(tmp_path):
     np.testing.assert_allclose(held_out.get_ydata(), [2, 2 / 2, 2 / 3, 2 / 4])
     assert kept.get_xdata()[0] == 3
     assert (pixels(figure, tmp_path)[..., :3] < 0.9).any()
+
+
+@pytest.mark.parametrize(
+    ("pictures", "labels", "sentence"),
+    [
+        ([], ["a"] * 90, "no picture to draw"),
+        ([PICTURE], ["a"] * 4, r"picture 1 \('raw'\) shows 90 cells, and the labels have the shape \(4,\)"),
+        ([PICTURE], [["a", "b"]] * 90, "one for each"),
+        ([PICTURE, PICTURE[:80]], ["a"] * 90, r"picture 2 \('raw'\) shows 80 cells"),
+        ([np.zeros((90, 3))], ["a"] * 90, r"shape \(90, 3\): give two coordinates"),
+        ([np.zeros(90)], ["a"] * 90, r"shape \(90,\): give two coordinates"),
+        ([PICTURE[:0]], [], r"shape \(0, 2\): give two coordinates"),
+    ],
+)
+def test_refuses_cells_that_cannot_be_drawn(pictures, labels, sentence):
+    with pytest.raises(ScinnError, match=sentence):
+        plot_cells([Panel(picture, "raw") for picture in pictures], labels)
+
+
+def test_draws_tables_of_coordinates():
+    figure = plot_cells([Panel(pd.DataFrame(PICTURE), "")], pd.Series(["b", "a"] * 45, dtype="category"))
+    assert sum(len(points.get_offsets()) for points in figure.axes[0].collections) == 90
+
+
+def test_refuses_a_history_of_no_epochs():
+    with pytest.raises(ScinnError, match="the history has no epochs"):
+        plot_history([])
 
 
 def test_same_numbers_same_bytes(tmp_path):

@@ -1,12 +1,13 @@
 from dataclasses import replace
 from itertools import pairwise
 
+import anndata
 import numpy as np
 import pytest
 import scipy.sparse as sp
 
 from scinn_infer import ScinnError
-from scinn_train.simulate import SimulationConfig, simulate_tissue
+from scinn_train.simulate import SimulationConfig, simulate_tissue, write_simulated
 
 SMALL = SimulationConfig(cells_per_batch=(40, 30, 20), genes=200, types_per_lineage=(2, 3))
 
@@ -118,18 +119,84 @@ def test_resembles_a_real_dataset(tissue, baron):
 
 
 @pytest.mark.parametrize(
-    "wrong",
+    ("name", "value", "wanted"),
     [
-        {"cells_per_batch": ()},
-        {"cells_per_batch": (10, 0)},
-        {"genes": 0},
-        {"types_per_lineage": (1,) * 27},
-        {"rarity": 0.0},
-        {"depth": float("nan")},
-        {"batch_effect": -1.0},
-        {"seed": -1},
+        *(("cells_per_batch", value, "whole numbers from 1 on") for value in ((), (10, 0), (1.5,), 5, None, "12")),
+        *(("types_per_lineage", value, "whole numbers from 1 on") for value in ((2, -1), 3)),
+        ("types_per_lineage", (1,) * 27, "26 numbers at most"),
+        *(("genes", value, "a whole number from 1 on") for value in (0, 2.5, None)),
+        *(("seed", value, "a whole number from 0 on") for value in (-1, 1.5)),
+        ("programmes", 0.5, "a whole number from 0 on"),
+        *(("rarity", value, "a finite number above 0") for value in (0.0, float("inf"))),
+        *(("depth", value, "a finite number above 0") for value in (float("nan"), float("inf"), "900")),
+        *(("batch_effect", value, "a finite number from 0 on") for value in (-1.0, float("inf"))),
     ],
 )
-def test_refuses_what_cannot_be_simulated(wrong):
-    with pytest.raises(ScinnError, match=next(iter(wrong))):
-        SimulationConfig(**wrong)
+def test_refuses_what_cannot_be_simulated(name, value, wanted):
+    with pytest.raises(ScinnError, match=f"SimulationConfig: {name} is .*it has to be .*{wanted}"):
+        SimulationConfig(**{name: value})
+
+
+@pytest.mark.filterwarnings("ignore:.*encountered in:RuntimeWarning")
+@pytest.mark.parametrize("wrong", [{"depth": 1e30}, {"batch_depth": 1e300}, {"depth_spread": 1e3}])
+def test_refuses_more_counts_than_can_be_drawn(wrong):
+    with pytest.raises(ScinnError, match="more counts in an entry than can be drawn"):
+        simulate_tissue(replace(SMALL, **wrong))
+
+
+def test_numbers_of_numpy_and_lists_make_the_same_tissue():
+    same = replace(SMALL, cells_per_batch=np.array([40, 30, 20]), types_per_lineage=[2, 3], genes=np.int64(200))
+    assert same == SMALL
+    assert type(same.genes) is int
+    smallest = SimulationConfig(cells_per_batch=(5,), genes=9, programmes=0, batch_effect=0, noise=np.float32(1))
+    assert simulate_tissue(smallest).shape == (5, 9)
+
+
+# ----------------------------------------------------------------------------------------------------------- in a file
+
+
+def test_a_file_that_is_there_is_kept_unless_told_otherwise(tmp_path):
+    path = tmp_path / "tissue.h5ad"
+    path.write_text("precious")
+    with pytest.raises(ScinnError, match="exists already"):
+        write_simulated(path, SMALL)
+    assert path.read_text() == "precious"
+    write_simulated(path, SMALL, overwrite=True)
+    assert anndata.read_h5ad(path).shape == (90, 200)
+
+
+@pytest.mark.parametrize("cells_at_once", [0, -1, 1.5])
+def test_no_number_of_cells_at_once_leaves_a_broken_file(tmp_path, cells_at_once):
+    with pytest.raises(ScinnError, match=r"cells_at_once is .*whole number from 1 on"):
+        write_simulated(tmp_path / "tissue.h5ad", SMALL, cells_at_once=cells_at_once)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_without_a_folder_is_refused(tmp_path):
+    with pytest.raises(ScinnError, match="there is no folder"):
+        write_simulated(tmp_path / "no" / "tissue.h5ad", SMALL)
+
+
+@pytest.mark.filterwarnings("ignore:.*encountered in:RuntimeWarning")
+def test_a_simulation_that_fails_leaves_what_was_there(tmp_path):
+    path = tmp_path / "tissue.h5ad"
+    path.write_text("precious")
+    with pytest.raises(ScinnError, match="than can be drawn"):
+        write_simulated(path, replace(SMALL, batch_depth=1e300), cells_at_once=50, overwrite=True)
+    assert path.read_text() == "precious"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_full_disk_leaves_what_was_there(tmp_path):
+    resource = pytest.importorskip("resource", reason="this system cannot limit the size of a file")
+    path = tmp_path / "tissue.h5ad"
+    path.write_text("precious")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, limits[1]))
+    try:
+        with pytest.raises(ScinnError, match="could not be written: File too large"):
+            write_simulated(path, SMALL, cells_at_once=10, overwrite=True)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert path.read_text() == "precious"
+    assert list(tmp_path.iterdir()) == [path]

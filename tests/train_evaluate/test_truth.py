@@ -1,6 +1,7 @@
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.sparse as sp
 
@@ -57,3 +58,38 @@ def test_refuses_what_cannot_be_compared():
         correlate_with_truth(X, X, observed=0 * X)
     with pytest.raises(ScinnError, match="reference"):
         fill_with_gene_mean(X, 0 * X)
+    with pytest.raises(ScinnError, match="has 1 genes and the expression 2"):
+        fill_with_gene_mean(X, X[:, :1])
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("form", [np.asarray, sp.csc_matrix, pd.DataFrame, np.float16])
+@pytest.mark.parametrize(("place", "name"), [(0, "the expression"), (1, "the truth"), (2, "the observed data")])
+def test_refuses_values_that_no_score_can_be_made_of(small_tissue, value, form, place, name):
+    X = small_tissue.X.toarray()
+    wrong = X.copy()
+    wrong[5, 7] = wrong[9, 9] = value
+    matrices = [form(wrong) if number == place else X for number in range(3)]
+    with pytest.raises(ScinnError, match=rf"{name} holds {value} in row 6, column 8 \(2 such value"):
+        correlate_with_truth(*matrices[:2], observed=matrices[2])
+    if place == 0:
+        with pytest.raises(ScinnError, match=f"the reference holds {value}"):
+            fill_with_gene_mean(X, form(wrong))
+
+
+def test_data_frames_and_every_sparse_matrix_score_as_arrays_do(small_tissue):
+    X, truth = log_depth(small_tissue.X).toarray(), log_depth(small_tissue.layers["truth"])
+    expected = correlate_with_truth(X + truth, truth, observed=X)
+    for form in (pd.DataFrame, lambda values: pd.DataFrame(values).astype(object), sp.lil_array, sp.coo_matrix):
+        assert correlate_with_truth(form(X + truth), form(truth), observed=form(X)) == expected
+    np.testing.assert_array_equal(fill_with_gene_mean(pd.DataFrame(X), X), fill_with_gene_mean(X, X))
+
+
+def test_refuses_what_is_no_matrix_of_numbers():
+    X = np.ones((3, 2))
+    with pytest.raises(ScinnError, match=r"the truth has 1 dimension"):
+        correlate_with_truth(X, X[0], observed=X)
+    with pytest.raises(ScinnError, match="the expression holds what is not a number"):
+        correlate_with_truth(pd.DataFrame({"gene": [1, 2, 3], "type": list("abc")}), X, observed=X)
+    with pytest.raises(ScinnError, match="the observed data holds values of type complex"):
+        correlate_with_truth(X, X, observed=X * 1j)
