@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import hashlib
 from dataclasses import replace
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -125,7 +124,9 @@ class Model:
         check_onnx(content, source=self.source)
         self._content = content
         self._session = self._new_session()
+        # Not cached properties: those have one lock for all models before Python 3.12, which a fork may find held.
         self._zero_fills: dict[str, str | None] = {}
+        self._looked_for: tuple[LogExpression | None] | None = None
         self.info = self._session.read_info()
 
     @property
@@ -591,11 +592,14 @@ class Model:
 
         return run
 
-    @cached_property
+    @property
     def _log_expression(self) -> LogExpression | None:
         """How the logarithms are computed that the network begins with; None where the file has to do it."""
-        outputs = tuple(name for name in outputs_of(self.info) if name not in COLUMN_OUTPUTS.values())
-        return find_log_expression(self._content, self._new_session(), outputs=outputs, genes=len(self.genes))
+        if self._looked_for is None:
+            outputs = tuple(name for name in outputs_of(self.info) if name not in COLUMN_OUTPUTS.values())
+            found = find_log_expression(self._content, self._new_session(), outputs=outputs, genes=len(self.genes))
+            self._looked_for = (found,)
+        return self._looked_for[0]
 
     def _zero_fill(self, output: str) -> str | None:
         """Return what the graph calls the values that fill an output's zeros; None where it does otherwise."""

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +21,22 @@ TINY = Path(__file__).parents[2] / "models" / "tiny.onnx"
 @pytest.fixture(scope="session")
 def tiny() -> Path:
     return TINY
+
+
+@pytest.fixture(scope="session")
+def runs_to_its_end():
+    """Run Python code that has to end by itself with 0; if it hangs, it goes with all the children that it has."""
+
+    def run(code, *arguments):
+        process = subprocess.Popen([sys.executable, "-W", "ignore", "-c", code, *arguments], start_new_session=True)
+        try:
+            assert process.wait(timeout=60) == 0
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -102,6 +102,15 @@ def test_refuses_logarithms(unit, X, to):
         check_unit(to(X), unit=unit, source="new")
 
 
+@pytest.mark.parametrize(("unit", "limit"), [("counts", 25), ("tpm", 30), ("fpkm", 30)])
+def test_fractions_are_logarithms_where_no_value_reaches_a_limit(unit, limit):
+    with pytest.raises(ScinnError, match="looks log-transformed"):
+        check_unit(np.array([[0.5, limit - 0.01]]), unit=unit)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ScinnWarning)
+        check_unit(np.array([[0.5, limit]]), unit=unit)
+
+
 def test_integers_that_float32_would_round_are_refused():
     check_exact(np.array([[2**24, 0]]))
     check_exact(np.array([[2.0**24 + 1]]))

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-import subprocess
-import sys
 import threading
 import time
 
@@ -159,5 +157,5 @@ sys.exit(0 if same and os.waitpid(child, 0)[1] == 0 else 1)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-def test_a_fork_half_way_goes_on_in_parent_and_child(tiny):
-    subprocess.run([sys.executable, "-W", "ignore", "-c", FORK_HALF_WAY, tiny], check=True, timeout=60)
+def test_a_fork_half_way_goes_on_in_parent_and_child(tiny, runs_to_its_end):
+    runs_to_its_end(FORK_HALF_WAY, tiny)

@@ -335,8 +335,8 @@ sys.exit(0 if same and os.waitpid(child, 0)[1] == 0 else 1)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-def test_works_after_a_fork_and_lets_the_child_end(tiny):
-    subprocess.run([sys.executable, "-W", "ignore", "-c", FORK, tiny], check=True, timeout=60)
+def test_works_after_a_fork_and_lets_the_child_end(tiny, runs_to_its_end):
+    runs_to_its_end(FORK, tiny)
 
 
 def test_threads_may_share_a_model(tiny, counts, genes, imputed):

@@ -87,6 +87,13 @@ def test_what_parts_add_up_to_is_looked_at_as_well(model):
         model.impute(parts, model.genes)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_parts_that_are_too_large_together_are_refused(model, dtype):
+    parts = sparse.csr_array((np.array([3e38, 3e38, 1], dtype), [5, 5, 2], [0, 0, 3]), shape=(2, 60))
+    with pytest.raises(ScinnError, match=r"cell 2, gene GENE6: .* more than float32 can hold"):
+        model.impute(parts, model.genes)
+
+
 def test_a_zero_is_a_zero_whatever_its_sign(model):
     """Of three empty cells, two have entries that are stored and are zero."""
     X = np.zeros((4, 60), np.float32)
@@ -144,7 +151,24 @@ def own_size_factor(graph):
     graph.node.insert(at["real_size"] + 1, helper.make_node("Mul", ["real_size", "two"], ["size_factor"]))
 
 
-@pytest.mark.parametrize("change", [square_root, other_mean, no_such_name, own_size_factor])
+def own_size_factor_for_a_rare_gene(graph):
+    """Do so where it makes a difference of less than a millionth, to a value as small."""
+    own_size_factor(graph)
+    node = next(node for node in graph.node if "larger_fill" in node.output)
+    rare = np.zeros((2, 60), np.float32)
+    rare[:, 4] = 1, 1e-7
+    for name, values in (("others", 1 - rare[0]), ("rare", rare[1])):
+        graph.initializer.append(numpy_helper.from_array(values, name))
+    place = list(graph.node).index(node)
+    graph.node.insert(place, helper.make_node("Mul", [node.input[0], "others"], ["fill_of_others"]))
+    graph.node.insert(place, helper.make_node("Mul", ["size_factor", "rare"], ["rare_fill"]))
+    node.CopyFrom(helper.make_node("Add", ["fill_of_others", "rare_fill"], ["larger_fill"]))
+
+
+CHANGES = [square_root, other_mean, no_such_name, own_size_factor, own_size_factor_for_a_rare_gene]
+
+
+@pytest.mark.parametrize("change", CHANGES)
 def test_a_graph_that_begins_otherwise_is_left_to_itself(content, counts, change):
     other = scinn_infer.load(changed(content, change))
     assert other._log_expression is None

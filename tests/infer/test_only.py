@@ -119,6 +119,25 @@ def test_small_filled_values_stay_zero_and_nothing_observed_does(model, counts, 
     )
 
 
+@pytest.mark.parametrize("form", [np.asarray, sparse.csr_array])
+def test_a_filled_value_at_the_limit_stays(model, counts, genes, results, form):
+    assert counts[0, 0] == 0
+    limit = float(results["keep"][0, 0])
+    cut = model.impute(form(counts), genes, min_value=limit)
+    np.testing.assert_array_equal(cut, np.where((counts == 0) & (results["keep"] < limit), 0, results["keep"]))
+    assert cut[0, 0] == results["keep"][0, 0]
+
+
+def test_zeros_that_are_stored_are_filled_and_cut_as_others_are(model, counts, genes):
+    stored = sparse.csr_array(counts + 1)
+    stored.data -= 1
+    assert stored.nnz == counts.size
+    cut = model.impute(stored, genes, min_value=0.3)
+    np.testing.assert_array_equal(cut, model.impute(counts, genes, min_value=0.3))
+    assert (cut[3] == 0).all()
+    assert ((cut == 0) & (counts == 0)).sum() > 60
+
+
 def test_chosen_genes_may_come_in_any_sequence(model, counts, genes):
     expected = model.impute(counts, genes, only=["GENE7", "GENE3"])
     for only in (np.array(["GENE7", "GENE3"]), [b"GENE7", b"GENE3"], (name for name in ("GENE7", "GENE3"))):

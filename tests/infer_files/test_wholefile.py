@@ -43,6 +43,22 @@ def test_everybody_may_read_it_as_any_other_new_file(out, tmp_path):
     assert stat.S_IMODE(out.stat().st_mode) == stat.S_IMODE((tmp_path / "other").stat().st_mode)
 
 
+@pytest.mark.parametrize("overwrite", [True, False])
+def test_the_content_is_on_the_disk_before_it_has_its_name_and_the_name_after(out, monkeypatch, overwrite):
+    if overwrite:
+        out.write_text("old")
+    flushed, fsync = [], os.fsync
+
+    def watched(descriptor):
+        folder = stat.S_ISDIR(os.fstat(descriptor).st_mode)
+        flushed.append(("folder" if folder else os.pread(descriptor, 9, 0), out.exists() and out.read_text()))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", watched)
+    write(out, overwrite=overwrite)
+    assert flushed == [(b"new", "old" if overwrite else False), ("folder", "new")]
+
+
 def test_an_error_leaves_nothing(out):
     with pytest.raises(ZeroDivisionError), whole_file(out):
         _ = 1 / 0

@@ -175,8 +175,7 @@ def test_quality_is_measured_on_cells_from_all_over_the_data(reference, quick, f
     assert looked_at[0] != everyone[:10]
 
 
-def test_noise_has_no_quality(quick):
-    """Held-out cells teach nothing, not even as neighbours: of noise nothing can be predicted."""
+def test_of_noise_nothing_can_be_predicted_and_no_more_is_claimed(quick):
     noise = np.random.default_rng(0).poisson(0.7, (200, 240))
     result = scinn_train.fit(noise, [f"g{number}" for number in range(240)], config=quick)
     assert result.info.quality["masked_deviance_explained"] < 0.005

@@ -9,12 +9,40 @@ from scipy import sparse
 from sklearn.metrics import adjusted_rand_score
 
 from scinn_infer import ScinnError
+from scinn_train import Module1Config
 from scinn_train import similarity as similarity_module
+from scinn_train.checkpoint import Checkpoint
 from scinn_train.clustering import SpectralGraph, choose_clusters, leading_eigenvectors, neighbour_graph, vote
 from scinn_train.consensus import combine
-from scinn_train.latent import StackedBayesianAutoencoder, _loss
+from scinn_train.expression import Expression
+from scinn_train.gene_filter import _encoder_weight, gene_scores, select_genes
+from scinn_train.latent import StackedBayesianAutoencoder, _loss, latent_ensemble
+from scinn_train.module1 import map_cells
 from scinn_train.normalise import Normalisation, depth
 from scinn_train.similarity import Similarity, standardise
+
+CPU = torch.device("cpu")
+TINY = Module1Config(
+    filtered_genes=8,
+    filter_hidden=6,
+    filter_epochs=3,
+    filter_repeats=1,
+    networks=1,
+    snapshots=3,
+    warmup_epochs=1,
+    latent_epochs=1,
+    most_clusters=3,
+)
+
+
+def log_expression(cells: int = 36, genes: int = 10) -> np.ndarray:
+    """Logarithms of counts of three types of cells."""
+    rates = np.random.default_rng(1).gamma(0.7, 3.0, (3, genes)) + 0.2
+    return np.log1p(np.random.default_rng(0).poisson(rates[np.arange(cells) % 3])).astype(np.float32)
+
+
+def held(X: np.ndarray) -> Expression:
+    return Expression.held(sparse.csr_array(X))
 
 
 def blobs(cells: int, groups: int, *, seed: int = 0, spread: float = 0.3) -> tuple[np.ndarray, np.ndarray]:
@@ -90,6 +118,16 @@ def test_votes_give_the_rest_the_label_of_their_neighbours_and_keep_the_sample()
     np.testing.assert_array_equal(voted, labels)
 
 
+def test_a_sampled_cell_is_not_outvoted():
+    latent, labels = blobs(60, 3)
+    sample = np.arange(0, 60, 2)
+    given = labels[sample]
+    given[4] = (given[4] + 1) % 3  # unlike all of its neighbours
+    voted = vote(latent, sample, given)
+    np.testing.assert_array_equal(voted[sample], given)
+    np.testing.assert_array_equal(voted[1::2], labels[1::2])
+
+
 def test_large_data_is_clustered_through_a_sample(monkeypatch, reference, quick):
     import scinn_train
 
@@ -117,6 +155,61 @@ def test_a_latent_without_variance_leaves_loss_and_gradient_finite():
     loss.backward()
     assert torch.isfinite(loss)
     assert all(torch.isfinite(parameter.grad).all() for parameter in network.parameters())
+
+
+def test_the_loss_of_a_latent_network_is_what_it_is_by_hand():
+    batch = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    mean, variance = torch.tensor([[1.0, 0.0], [0.0, 2.0]]), torch.tensor([[0.5, 0.5], [0.25, 0.75]])
+    reconstructions = [torch.zeros(2, 2), torch.full((2, 2), 2.0)]
+
+    def network(_):
+        return mean, variance, reconstructions
+
+    assert float(_loss(network, batch, warm_up=True, weight=10)) == pytest.approx(0.5 + 1.5)
+    logarithms = 2 * np.log(0.5) + np.log(0.25) + np.log(0.75)
+    divergence = -(4 + logarithms - (1 + 4) - 2) / 2 / 4
+    loss = float(_loss(network, batch, warm_up=False, weight=10))
+    assert loss == pytest.approx(10 * (0.5 + 2.5) + 2 * divergence)
+
+
+def test_each_latent_of_a_network_is_of_another_epoch():
+    latents = latent_ensemble(held(log_expression()), config=TINY, seed=0, device=CPU, checkpoint=Checkpoint())
+    assert [latent.shape for latent in latents] == [(36, 15)] * 3
+    assert not any(np.array_equal(latents[one], latents[other]) for one, other in ((0, 1), (1, 2), (0, 2)))
+
+
+def test_the_genes_with_the_highest_scores_are_selected_in_their_order():
+    scores = np.array([0.1, 0.9, 0.5, 0.7, 0.5], dtype=np.float32)
+    np.testing.assert_array_equal(select_genes(scores, count=2), [1, 3])
+    np.testing.assert_array_equal(select_genes(scores, count=3), [1, 2, 3])
+
+
+def test_no_weight_of_the_gene_filter_is_negative_and_scores_reach_from_zero_to_one():
+    X, random = held(log_expression()), np.random.default_rng(0)
+    weight = _encoder_weight(X, range(3), config=TINY, random=random, device=CPU)
+    assert weight.shape == (6, 10)
+    assert (weight >= 0).all()
+    assert (weight > 0).any()
+    scores = gene_scores(X, config=TINY, seed=0, device=CPU)
+    assert (scores.min(), scores.max()) == (0, 1)
+
+
+def test_how_much_a_cell_expresses_in_all_does_not_matter():
+    """Each is brought to the range from 0 to 1, powers of two without rounding."""
+    X = log_expression()
+    scaled = X * np.exp2(np.arange(36) % 5 - 2)[:, None].astype(np.float32)
+    one, other = (map_cells(held(cells), config=TINY, clusters=2, seed=0, device=CPU) for cells in (X, scaled))
+    assert one.digest() == other.digest()
+    assert one.digest() != map_cells(held(np.sqrt(X)), config=TINY, clusters=2, seed=0, device=CPU).digest()
+
+
+def test_the_most_coherent_members_say_how_many_clusters_there_are():
+    """Three that agree have three clusters; three that differ by a fifth of the cells have six."""
+    random = np.random.default_rng(0)
+    agreeing, other = np.arange(180) % 3, np.arange(180) // 30
+    differing = [np.where(random.random(180) < 0.2, random.integers(0, 6, 180), other) for _ in range(3)]
+    consensus = combine([*differing, agreeing, agreeing, agreeing])
+    assert len(np.unique(consensus.labels)) == 3 + 1
 
 
 def test_consensus_of_equal_clusterings_is_that_clustering_whatever_its_names():
