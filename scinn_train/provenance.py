@@ -47,10 +47,12 @@ def describe_training(
 
     versions = {"scinn": __version__, "torch": str(torch.__version__), "numpy": np.__version__}
     versions["python"] = platform.python_version()
-    described = {"config": asdict(config), "seed": config.seed, "threads": threads, "device": device}
+    described: dict[str, Any] = {"config": asdict(config), "seed": config.seed, "threads": threads, "device": device}
     if mapped_with is not None:
         mapped = {name: mapped_with[name] for name in ("module1", "clusters")}
-        described |= {"config": asdict(config) | mapped, "module1_seed": mapped_with["seed"]}
+        described["config"] = asdict(config) | mapped
+        if mapped_with["seed"] != config.seed:
+            described["module1_seed"] = mapped_with["seed"]
     return described | {"versions": versions}
 
 
