@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from scinn_infer.outputs.base import base_bytes, base_file
 from scinn_infer.outputs.sparse_layer import write_through_hdf5
 from scinn_infer.outputs.unfinished import check_unfinished, has_reached, unfinished_store
 from scinn_infer.outputs.zarr_store import write_zarr_with_layer, zarr_bytes_needed
+from scinn_infer.unchanged import read_whole
 from scinn_infer.wholefile import ZARR_MARKS, check_output, check_space, whole_file
 from scinn_infer.wholefolder import check_output_folder
 
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from scinn_infer.outputs.extent import Extent
     from scinn_infer.outputs.unfinished import Unfinished
     from scinn_infer.run_identity import Identity
+    from scinn_infer.unchanged import Lasting
 
 HDF5_SUFFIXES = (".h5ad", ".h5", ".hdf5", "")
 """How a name may end that is to become an ``.h5ad`` file."""
@@ -152,6 +155,7 @@ def write_result(
     blocks: Iterable[npt.NDArray[np.floating[Any]]],
     addition: Addition,
     *,
+    lasting: Lasting,
     unfinished: Unfinished | None,
     overwrite: bool = False,
     keep: Sequence[Path] = (),
@@ -174,6 +178,8 @@ def write_result(
         The layer's rows in order, a block at a time (cells × genes).
     addition
         What is added.
+    lasting
+        The input as it was before it was opened: what is copied by its name has to be that.
     unfinished
         From :func:`begin_result`.
     overwrite
@@ -184,17 +190,19 @@ def write_result(
     Raises
     ------
     ScinnError
-        If the output cannot be written; nothing is there then that was not before.
+        If the output cannot be written, or the input has changed; nothing is there then that was not before.
     """
     if unfinished is not None:
-        write_zarr_with_layer(unfinished, matrix, blocks, addition)
+        write_zarr_with_layer(unfinished, matrix, blocks, addition, lasting=lasting)
         return
     extent = addition.extent
     write = write_through_hdf5 if extent.sparse or not extent.matrix else write_with_layer
-    with base_file(matrix, output, genes=extent.genes) as base:
+    with base_file(matrix, output, genes=extent.genes, lasting=lasting) as base:
         needs = bytes_needed(base, extent.shape[0], extent.layer_bytes, addition.columns)
         with whole_file(output, overwrite=overwrite, keep=keep, needs=needs) as temporary:
-            write(temporary, base, blocks, addition)
+            with read_whole(lasting):
+                shutil.copyfile(base, temporary)
+            write(temporary, blocks, addition)
 
 
 def result_bytes(output: Path, matrix: ExpressionMatrix, extent: Extent, columns: CellColumns | None) -> int:
