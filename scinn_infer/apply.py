@@ -199,7 +199,7 @@ def apply_file(
         path, layer=layer, transpose=transpose, gene_column=gene_column, temporary_folder=output.resolve().parent
     )
     with opened as matrix, hear_warnings() as warned:
-        check_key(path, key_added, quality=quality)
+        check_key(matrix, output, key_added, quality=quality)
         labels = (report.labels, read_labels(path, report.labels)) if report and report.labels else None
         batch = _look(matrix, model, duplicates=duplicates, unit_checked=unit_checked, say=say, progress=progress)
         watch = ApplyWatch(model, batch, cells=matrix.shape[0], policy=policy, genes=report.genes) if report else None

@@ -36,9 +36,18 @@ def check_name(key: str) -> None:
     ScinnError
         If it cannot.
     """
-    if not key or "/" in key or key.strip(".") == "":
+    if not key or "/" in key or key.strip(".") == "" or not is_text(key):
         msg = f"{key!r} is no name for a layer."
         raise ScinnError(msg)
+
+
+def is_text(name: str) -> bool:
+    """Tell whether a name can be written as UTF-8, which what came from a file system's bytes cannot always."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def check_free(root: Any, path: str | os.PathLike[str], key: str) -> None:

@@ -99,6 +99,11 @@ def _is_store(path: Path) -> bool:
     return any((path / mark).exists() for mark in ZARR_MARKS)
 
 
+def name_as_text(path: Path) -> str:
+    """Return a file's name as it can be stored: one that is no UTF-8 with a sign for what is not."""
+    return os.fsencode(path.name).decode("utf-8", "replace")
+
+
 def check_space(folder: Path, needed: int, *, purpose: str) -> None:
     """Refuse work for which a folder's disk has no room.
 

@@ -16,6 +16,7 @@ from scinn_infer.inputs.zarr_store import import_zarr
 from scinn_infer.outputs.base import base_bytes, base_file
 from scinn_infer.outputs.sparse_layer import write_through_hdf5
 from scinn_infer.outputs.unfinished import check_unfinished, has_reached, unfinished_store
+from scinn_infer.outputs.zarr_names import check_zarr_key, check_zarr_names
 from scinn_infer.outputs.zarr_store import write_zarr_with_layer, zarr_bytes_needed
 from scinn_infer.unchanged import read_whole
 from scinn_infer.wholefile import ZARR_MARKS, check_output, check_space, whole_file
@@ -126,15 +127,20 @@ def begin_result(
         yield unfinished
 
 
-def check_key(path: Path, key: str, *, quality: bool) -> None:
+def check_key(matrix: ExpressionMatrix, output: Path, key: str, *, quality: bool) -> None:
     """Refuse a name for the new layer and all that comes with it that the input has, or that cannot be one.
 
     Raises
     ------
     ScinnError
-        If it is taken, or no name for a layer.
+        If it is taken, or no name for a layer; if the output is a zarr store, which cannot hold it or another name that
+        is in the input.
     """
     check_name(key)
+    if is_zarr(output):
+        check_zarr_key(key)
+        check_zarr_names(matrix, output)
+    path = matrix.path
     if recognise(path) not in {Format.H5AD, Format.ZARR}:
         return
     with open_anndata(path) as root:
