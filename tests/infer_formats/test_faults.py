@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import functools
+import io
 import json
 import os
 import resource
@@ -11,6 +12,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import anndata
 import numpy as np
@@ -638,3 +640,27 @@ def test_gene_expression_is_taken_and_the_other_features_are_named(write, batch,
     monkeypatch.setattr("scinn_train.fitting.fit_reference", fit)
     assert main_for(train_group, "scinn-train", ["fit", str(path), "-o", str(tmp_path / "tissue.onnx")]) == 2
     assert NOTE in capfd.readouterr().err
+
+
+# ---- no room
+
+
+class Full(io.BytesIO):
+    def write(self, _):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize("as_json", [[], ["--json"]])
+@pytest.mark.parametrize("name", ["h5ad, csc", "csv"])
+@pytest.mark.parametrize("full", ["seen before", "found out"])
+def test_a_full_disk_is_no_verdict_on_a_batch(name, full, as_json, batch, tmp_path, monkeypatch, capfd):
+    path = ALL[name](tmp_path, batch)
+    if full == "found out":
+        monkeypatch.setattr("tempfile.TemporaryFile", lambda **_: Full())
+    else:
+        monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=10))
+    assert main_for(group, "scinn-infer", ["check", str(TINY), str(path), "--quiet", *as_json]) == 2
+    printed = capfd.readouterr()
+    assert printed.out == ""
+    assert "scinn-infer: error: re-ordering a matrix" in printed.err
+    assert "output" not in printed.err
