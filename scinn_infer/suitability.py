@@ -113,7 +113,14 @@ def examine(
         If there is no room to re-order the batch, which is no verdict on it.
     """
     info = model.info
-    match = match_genes(info, matrix.genes, source=matrix.source, duplicates=duplicates, table=matrix.gene_table)
+    match = match_genes(
+        info,
+        matrix.genes,
+        source=matrix.source,
+        duplicates=duplicates,
+        table=matrix.gene_table,
+        cell_names=matrix.cell_names,
+    )
     known = Batch(
         genes=matrix.genes,
         match=match,
