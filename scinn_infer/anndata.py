@@ -23,6 +23,7 @@ from scinn_infer.lazy import as_lazy
 from scinn_infer.model import Model, load
 from scinn_infer.policies import KEEP, find_policy
 from scinn_infer.selection import Selection
+from scinn_infer.wholefile import name_as_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -225,7 +226,7 @@ def provenance(model: Model, match: GeneMatch, *, policy: str, place: str, names
         "source": place,
         "unit": info.unit,
         "model": {
-            "file": model.path.name if model.path else "",
+            "file": name_as_text(model.path) if model.path else "",
             "sha256": model.sha256,
             "format": info.format,
             "tissue": info.tissue,
@@ -339,7 +340,7 @@ def matrix_of(adata: anndata.AnnData, layer: str | None) -> Any:
         If it is not there; the message lists the layers that are.
     """
     if layer is not None and layer not in adata.layers:
-        listed = ", ".join(adata.layers) or "none"
+        listed = ", ".join(name for name in adata.layers if name is not None) or "none"  # anndata 0.13 has X there too
         msg = f"adata has no layer {layer!r}. Its layers: {listed}."
         raise ScinnError(msg)
     X = adata.X if layer is None else adata.layers[layer]

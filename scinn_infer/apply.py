@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ from scinn_infer.errors import ScinnError, ScinnWarning
 from scinn_infer.genes import REFUSE
 from scinn_infer.h5ad_cells import CellColumns
 from scinn_infer.inputs.matrix import preparation
-from scinn_infer.inputs.opening import files_of, open_matrix
+from scinn_infer.inputs.opening import as_it_is, files_of, open_matrix
 from scinn_infer.labels import read_labels
 from scinn_infer.outputs import (
     begin_result,
@@ -42,6 +42,7 @@ from scinn_infer.result_rows import begin_recorder, result_rows
 from scinn_infer.run_identity import identify
 from scinn_infer.selection import WHOLE, Selection
 from scinn_infer.stream import STRIP
+from scinn_infer.unchanged import read_whole, telling_change
 
 if TYPE_CHECKING:
     import os
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from scinn_infer.model import Model
     from scinn_infer.outputs.unfinished import Unfinished
     from scinn_infer.report.request import ReportRequest
+    from scinn_infer.unchanged import Lasting
 
 CELLS_READ = 2 * STRIP
 """Cells that are read together if not stated otherwise: each access to a file has its cost."""
@@ -192,17 +194,20 @@ def apply_file(
     check_place(output, overwrite=overwrite, keep=inputs, resume=resume)
     if report:
         report.check(keep=inputs, beside=[output])
+    lasting = as_it_is(path)
     opened = open_matrix(
         path, layer=layer, transpose=transpose, gene_column=gene_column, temporary_folder=output.resolve().parent
     )
     with opened as matrix, hear_warnings() as warned:
-        check_key(path, key_added, quality=quality)
+        check_key(matrix, output, key_added, quality=quality)
         labels = (report.labels, read_labels(path, report.labels)) if report and report.labels else None
         batch = _look(matrix, model, duplicates=duplicates, unit_checked=unit_checked, say=say, progress=progress)
         watch = ApplyWatch(model, batch, cells=matrix.shape[0], policy=policy, genes=report.genes) if report else None
         extent = _extent(model, matrix, batch, selection, policy=policy, write_matrix=write_matrix)
         columns = CellColumns(key_added, model.info, model.embedding_width) if quality else None
-        needs = result_bytes(output, matrix, extent, columns)
+        with telling_change(lasting):
+            needs = result_bytes(output, matrix, extent, columns)
+            identity = identify(model, matrix, options) if is_zarr(output) else {}
         if say and needs > LARGE:
             say(_size_sentence(output, needs))
         place = "X" if layer is None else f"layers/{layer}"
@@ -213,7 +218,7 @@ def apply_file(
             record["cell_quality"] = Places.under(key_added).record(model.info)
         with begin_result(
             output,
-            identity=identify(model, matrix, options) if is_zarr(output) else {},
+            identity=identity,
             resume=resume,
             overwrite=overwrite,
             keep=inputs,
@@ -247,8 +252,9 @@ def apply_file(
                 write_result(
                     output,
                     matrix,
-                    _once_asked_for(values, copying),
+                    _once_asked_for(values, copying, lasting if path.is_dir() else None),
                     Addition(key=key_added, extent=extent, provenance=record, columns=columns, recorder=recorder),
+                    lasting=lasting,
                     unfinished=unfinished,
                     overwrite=overwrite,
                     keep=inputs,
@@ -298,11 +304,15 @@ def _look(
 
 
 def _once_asked_for(
-    values: Iterable[npt.NDArray[np.floating[Any]]], copying: ExitStack
+    values: Iterable[npt.NDArray[np.floating[Any]]], copying: ExitStack, lasting: Lasting | None
 ) -> Iterator[npt.NDArray[np.floating[Any]]]:
-    """Yield the values; what comes before any is asked for, the copying of the input, is over then."""
+    """Yield the values; what comes before any is asked for, the copying of the input, is over then.
+
+    A store is read by its name to the end, and so has to last that long.
+    """
     copying.close()
-    yield from values
+    with read_whole(lasting) if lasting else nullcontext():
+        yield from values
 
 
 def _check_settings(selection: Selection, *, write_matrix: bool, quality: bool, report: ReportRequest | None) -> None:

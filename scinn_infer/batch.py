@@ -91,7 +91,7 @@ def open_batch(
         If more than 20 % of the model's genes are missing, or many are written in another way.
     """
     names = gene_names(genes)
-    match = match_genes(info, names, source=source, duplicates=duplicates, table=table)
+    match = match_genes(info, names, source=source, duplicates=duplicates, table=table, cell_names=cell_names)
     if match.problem:
         raise ScinnError(match.problem)
     if match.warning:

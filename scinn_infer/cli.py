@@ -19,11 +19,11 @@ from scinn_infer import __version__
 from scinn_infer.commands.apply import apply
 from scinn_infer.commands.check import check
 from scinn_infer.commands.completion import answer_shell, completion_command
-from scinn_infer.commands.console import COMMAND, printable
+from scinn_infer.commands.console import COMMAND, explain, printable
 from scinn_infer.commands.group import CommandGroup
 from scinn_infer.commands.inspect import inspect
 from scinn_infer.commands.models import models
-from scinn_infer.errors import ScinnError, ScinnWarning
+from scinn_infer.errors import ScinnWarning
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -126,7 +126,7 @@ def main_for(
     except (Exception, KeyboardInterrupt) as error:
         if os.environ.get("SCINN_DEBUG") == "1":
             traceback.print_exc()
-        sentence, code = _explain(error, name, memory_hint, extra)
+        sentence, code = _answer(error, name, memory_hint, extra)
     # Told only now: with the error its traceback is gone, and the progress bar that it kept on the screen.
     with suppress(OSError):  # where nothing can be said any more, the code still tells
         click.echo(f"{name}: error: {printable(sentence)}", err=True)
@@ -143,7 +143,7 @@ def _open_closed_streams() -> None:
             setattr(sys, stream, os.fdopen(number, "w", encoding="utf-8", closefd=False))
 
 
-def _explain(error: BaseException, name: str, memory_hint: str, extra: str) -> tuple[str, int]:
+def _answer(error: BaseException, name: str, memory_hint: str, extra: str) -> tuple[str, int]:
     """Return the sentence and the exit code for what ended a command."""
     match error:
         case KeyboardInterrupt() | click.Abort():
@@ -153,21 +153,9 @@ def _explain(error: BaseException, name: str, memory_hint: str, extra: str) -> t
             return f"{error.format_message()} See: {where} --help", EXIT_REFUSED
         case click.ClickException():
             return error.format_message(), EXIT_REFUSED
-        case ScinnError():
-            return str(error), EXIT_REFUSED
-        case ModuleNotFoundError(name=str() as package) if not package.startswith("scinn_"):
-            return (
-                f'the package {package!r} is not installed. It comes with: pip install "scinn[{extra}]"',
-                EXIT_REFUSED,
-            )
-        case OSError():
-            where = f"{error.filename}: " if error.filename else ""
-            reason = os.strerror(error.errno) if error.errno else error
-            return f"{where}{reason}.", EXIT_REFUSED
         case MemoryError():
-            return f"there is not enough memory. {memory_hint}".strip(), EXIT_REFUSED
-    report = "This is a bug: please report it, with what the same command prints under SCINN_DEBUG=1."
-    return f"unexpected {type(error).__name__}: {error}. {report}", EXIT_REFUSED
+            return f"{explain(error)} {memory_hint}".strip(), EXIT_REFUSED
+    return explain(error, extra=extra), EXIT_REFUSED
 
 
 @contextmanager

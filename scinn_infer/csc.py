@@ -10,17 +10,17 @@ from __future__ import annotations
 import errno
 import tempfile
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from scipy import sparse
 
-from scinn_infer.errors import ScinnError
+from scinn_infer.errors import RoomError
 from scinn_infer.wholefile import check_space
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     import numpy.typing as npt
 
@@ -75,7 +75,8 @@ class RowBuckets:
     def __init__(self, matrix: Entries, *, folder: Path, purpose: str = PURPOSE) -> None:
         self._shape = matrix.shape
         self._record = np.dtype([("row", np.int32), ("column", np.int32), ("value", matrix.dtype)])
-        check_space(folder, matrix.stored * self._record.itemsize, purpose=purpose)
+        needed = matrix.stored * self._record.itemsize
+        check_space(folder, needed, purpose=purpose, elsewhere=_elsewhere(folder))
         self._first = np.concatenate([[0], np.cumsum(_entries_per_bucket(matrix))])
         self._last_read: tuple[int, sparse.csr_array] | None = None
         self._folder, self._purpose = folder, purpose
@@ -148,10 +149,15 @@ def naming_full_disk(folder: Path, purpose: str = PURPOSE) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        elsewhere = "Choose a folder that can be written to, by the output's name or by TMPDIR"
-        advice = "Make room there" if error.errno in FULL else elsewhere
-        msg = f"{purpose} failed to write to {folder}: {error.strerror}. {advice}."
-        raise ScinnError(msg) from error
+        advice = "make room there" if error.errno in FULL else _elsewhere(folder)
+        msg = f"{purpose} failed to write to {folder}: {error.strerror}. {advice[0].upper()}{advice[1:]}."
+        raise RoomError(msg) from error
+
+
+def _elsewhere(folder: Path) -> str:
+    """Return how another folder is chosen: that for temporary files by the system, that of the output by its name."""
+    by = "TMPDIR" if folder == Path(tempfile.gettempdir()) else "the output's name"
+    return f"choose a folder that can be written to, by {by}"
 
 
 def _entries_per_bucket(matrix: Entries) -> npt.NDArray[np.int64]:

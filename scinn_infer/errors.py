@@ -11,5 +11,9 @@ class ScinnError(ValueError):
     """
 
 
+class RoomError(ScinnError):
+    """What was to be written found no place, which says nothing of the batch that was read."""
+
+
 class ScinnWarning(UserWarning):
     """The data can be used, but something about it deserves a look: the message says what, where and what to do."""

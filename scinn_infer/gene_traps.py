@@ -167,9 +167,10 @@ def _copies(unknown: Sequence[str], known: Collection[str]) -> list[Trap]:
 
 def _tell_around(seen: Sequence[str], lost: Sequence[str]) -> str:
     quoted = [repr(name) for name in seen]
+    around = {sign for name in seen for part in name.partition(name.strip(_AROUND))[::2] for sign in part}
     return (
         f"{_number(seen, 'name has', 'names have')} spaces or quotes around the gene's ({_shown(quoted)}; the model "
-        f"has {_shown(lost)}): strip them, for instance with adata.var_names.str.strip()."
+        f"has {_shown(lost)}): take them off; in Python, name.strip({''.join(sorted(around))!r}) does."
     )
 
 

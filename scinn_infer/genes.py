@@ -38,6 +38,9 @@ TRAP_SHARE = 0.01
 BETTER_BY = 0.1
 """By how much more of the model's genes other names of the batch have to match to be worth a word."""
 
+ROWS_LOOKED_AT = 100_000
+"""Names of rows that may be those of genes: no batch has more of these."""
+
 SHARE_THAT_TELLS = 0.5
 """Share of names of one kind from which they are taken to be all of that kind."""
 
@@ -159,6 +162,7 @@ def match_genes(
     source: str = "The batch",
     duplicates: str = REFUSE,
     table: GeneTable | None = None,
+    cell_names: Sequence[str] | None = None,
 ) -> GeneMatch:
     """Match the genes of a batch to those of a model.
 
@@ -180,6 +184,8 @@ def match_genes(
     table
         What else the batch calls its genes. Where few of the names match, it is looked through for better ones, which
         are reported.
+    cell_names
+        Names of the batch's rows. Where few of the columns' match, these may be the genes.
 
     Returns
     -------
@@ -202,6 +208,8 @@ def match_genes(
     copies = _repeated(names, columns.tolist(), where=columns >= 0)
     traps = _traps(info, names, columns, measured)
     problem = _problem(info, names, source, measured=measured, traps=traps, copies=() if duplicates == SUM else copies)
+    if problem and (across := _across(info, () if cell_names is None else cell_names, float(measured.mean()))):
+        problem = f"{source} seems to have its genes in rows: {across}"
     grave = [trap.sentence for trap in traps if _is_grave(info, trap)]
     cautions = [_few(source, float(measured.mean()), _expression_share(info, measured)), *grave]
     better = _better_names(info, table, float(measured.mean()))
@@ -324,6 +332,18 @@ def _problem(
             "each under its name."
         )
     return ""
+
+
+def _across(info: ModelInfo, cell_names: Sequence[str], overlap: float) -> str:
+    """Return what to do where it is the rows that have the names of the model's genes."""
+    rows = set(cell_names[:ROWS_LOOKED_AT])
+    named = max((rows.intersection(labels) for labels in (info.genes, filter(None, info.gene_ids))), key=len)
+    if len(named) < max(REFUSE_BELOW, overlap) * len(info.genes):
+        return ""
+    return (
+        f"the model's are among the names of its cells, such as {_examples(sorted(named))}. Pass cells × genes: the "
+        "transposed matrix, or a table with --transpose (transpose=True), or without it if it is given."
+    )
 
 
 def _few(source: str, overlap: float, share: float) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,9 +36,18 @@ def check_name(key: str) -> None:
     ScinnError
         If it cannot.
     """
-    if not key or "/" in key or key.strip(".") == "":
+    if not key or "/" in key or key.strip(".") == "" or not is_text(key):
         msg = f"{key!r} is no name for a layer."
         raise ScinnError(msg)
+
+
+def is_text(name: str) -> bool:
+    """Tell whether a name can be written as UTF-8, which what came from a file system's bytes cannot always."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def check_free(root: Any, path: str | os.PathLike[str], key: str) -> None:
@@ -63,28 +71,24 @@ def bytes_needed(path: Path, cells: int, layer_bytes: int, columns: CellColumns 
 
 def write_with_layer(
     path: Path,
-    source: Path,
     blocks: Iterable[npt.NDArray[np.floating[Any]]],
     addition: Addition,
 ) -> None:
-    """Copy ``source`` with everything in it, then add a dense layer and what belongs to it.
+    """Add a dense layer and what belongs to it to a copy of the input.
 
     The same input gives the same bytes: no times are stored.
 
     Parameters
     ----------
     path
-        Where the copy goes; what is there is lost.
-    source
-        The ``.h5ad`` file to copy.
+        The copy.
     blocks
         The layer's rows in order, a block at a time (cells × genes).
     addition
         What is added.
     """
     extent, columns, recorder = addition.extent, addition.columns, addition.recorder
-    shutil.copyfile(source, path)
-    _reserve(path, bytes_needed(source, extent.shape[0], extent.layer_bytes, columns))
+    _reserve(path, bytes_needed(path, extent.shape[0], extent.layer_bytes, columns))
     offset = _lay_out(path, addition)
     stored = extent.dtype.newbyteorder("<")
     # Straight into the file: when a disk is full, HDF5 keeps what it could not write, and crashes with it at exit.

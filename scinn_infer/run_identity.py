@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scinn_infer._version import __version__
+from scinn_infer.unchanged import files_as_listed
 from scinn_infer.wholefile import whole_file
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def identify(model: Model, matrix: ExpressionMatrix, options: Mapping[str, objec
         "the shape of the input": f"{matrix.shape[0]:,} × {matrix.shape[1]:,}, {matrix.stored:,} entries",
         "the list of genes": _digest(gene.encode() for gene in (*matrix.genes, "", *matrix.var_names)),
         "the expression in the input": _digest(_sampled(matrix)),
-        "the size or the date of the input": _digest(_files(matrix.path)),
+        "the size or the date of the input": _digest(files_as_listed(matrix.path)),
         **{option: _text(value) for option, value in options.items()},
         "the execution provider": ", ".join(model.providers),
         "scinn": __version__,
@@ -75,14 +76,6 @@ def _sampled(matrix: ExpressionMatrix) -> Iterable[bytes]:
         yield str((start, rows.dtype)).encode()
         parts = (rows,) if isinstance(rows, np.ndarray) else (rows.indptr, rows.indices, rows.data)
         yield from (np.ascontiguousarray(part).tobytes() for part in parts)
-
-
-def _files(path: Path) -> Iterable[bytes]:
-    """Yield what the disk says of a file, or of all in a folder; wherever that has been moved to."""
-    files = sorted(entry for entry in path.rglob("*") if entry.is_file()) if path.is_dir() else [path]
-    for file in files:
-        found = file.stat()
-        yield json.dumps([str(file.relative_to(path)), found.st_size, found.st_mtime_ns]).encode()
 
 
 def _digest(parts: Iterable[bytes]) -> str:

@@ -10,7 +10,7 @@ from scinn_infer.batch import Batch, check_sample, tell_empty_cells
 from scinn_infer.cell_quality import QualityRecorder
 from scinn_infer.checks import check_chunk, check_exact
 from scinn_infer.drift import can_judge, judge
-from scinn_infer.errors import ScinnError, ScinnWarning
+from scinn_infer.errors import RoomError, ScinnError, ScinnWarning
 from scinn_infer.genes import REFUSE, match_genes
 from scinn_infer.progress import busy, track
 from scinn_infer.summary import (
@@ -106,9 +106,21 @@ def examine(
         Whether the batch is known to be in the model's unit: it is not refused then where it looks like logarithms.
     progress
         Whether to show a progress bar on a terminal.
+
+    Raises
+    ------
+    ScinnError
+        If there is no room to re-order the batch, which is no verdict on it.
     """
     info = model.info
-    match = match_genes(info, matrix.genes, source=matrix.source, duplicates=duplicates, table=matrix.gene_table)
+    match = match_genes(
+        info,
+        matrix.genes,
+        source=matrix.source,
+        duplicates=duplicates,
+        table=matrix.gene_table,
+        cell_names=matrix.cell_names,
+    )
     known = Batch(
         genes=matrix.genes,
         match=match,
@@ -128,6 +140,8 @@ def examine(
     try:
         batch, drift = _look_at_all(model, matrix, known, progress=progress)
         empty = tell_empty_cells(batch.empty_cells, cells=batch.cells, source=matrix.source)
+    except RoomError:  # it is no fault of the batch
+        raise
     except ScinnError as error:
         return Suitability(match=match, refusals=(str(error),), warnings=tuple(cautions))
     training = training_summary(info, match)
@@ -200,6 +214,8 @@ def _look_at_sample(matrix: ExpressionMatrix, known: Batch) -> tuple[list[str], 
         warnings.simplefilter("always", ScinnWarning)
         try:
             check_sample(matrix.sample(), known)
+        except RoomError:
+            raise
         except ScinnError as error:
             return [str(error)], []
     return [], [str(caution.message) for caution in caught if issubclass(caution.category, ScinnWarning)]

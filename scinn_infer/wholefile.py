@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scinn_infer.errors import ScinnError
+from scinn_infer.errors import RoomError, ScinnError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -130,7 +130,12 @@ def _is_store(path: Path) -> bool:
     return any((path / mark).exists() for mark in ZARR_MARKS)
 
 
-def check_space(folder: Path, needed: int, *, purpose: str) -> None:
+def name_as_text(path: Path) -> str:
+    """Return a file's name as it can be stored: one that is no UTF-8 with a sign for what is not."""
+    return os.fsencode(path.name).decode("utf-8", "replace")
+
+
+def check_space(folder: Path, needed: int, *, purpose: str, elsewhere: str = "write elsewhere") -> None:
     """Refuse work for which a folder's disk has no room.
 
     Raises
@@ -143,8 +148,8 @@ def check_space(folder: Path, needed: int, *, purpose: str) -> None:
         from rich.filesize import decimal
 
         needed_and_free = f"needs {decimal(needed)}, and {folder} has {decimal(free)} free"
-        msg = f"{purpose} {needed_and_free}. Make room, or write elsewhere."
-        raise ScinnError(msg)
+        msg = f"{purpose} {needed_and_free}. Make room, or {elsewhere}."
+        raise RoomError(msg)
 
 
 def not_written(path: Pathlike, error: OSError) -> ScinnError:

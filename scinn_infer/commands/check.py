@@ -11,7 +11,7 @@ from scinn_infer.commands.console import number_text, print_json, print_table, p
 from scinn_infer.commands.models import ModelName, registry_option
 from scinn_infer.commands.options import INPUT, json_option, quiet_option, unit_option
 from scinn_infer.drift import LEAST_HELD_OUT, UNLIKE
-from scinn_infer.errors import ScinnError
+from scinn_infer.errors import RoomError, ScinnError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -81,7 +81,9 @@ def check(
         with open_matrix(new, layer=layer, transpose=transpose, gene_column=gene_column) as matrix:
             found = examine(loaded, matrix, duplicates=duplicates, unit_checked=unit_checked, progress=not quiet)
     except ScinnError as error:
-        if as_json:  # whoever reads the documents of many batches finds the reason in each
+        if as_json and not isinstance(
+            error, RoomError
+        ):  # whoever reads the documents of many batches finds the reason in each
             print_json(_document_unread(str(error), new, layer))
         raise
     if as_json:

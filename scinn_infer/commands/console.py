@@ -1,11 +1,14 @@
-"""What the commands print on stdout: tables for people, JSON for programs."""
+"""What the commands print: tables for people, JSON for programs, and in a sentence what went wrong."""
 
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from scinn_infer.errors import ScinnError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -47,6 +50,30 @@ def print_table(
 def printable(text: str) -> str:
     """Keep text that comes from files from steering the terminal."""
     return "".join(character if character.isprintable() else " " for character in text)
+
+
+def explain(error: BaseException, *, extra: str = "anndata") -> str:
+    """Return in a sentence what went wrong; what nobody has thought of is a bug.
+
+    Parameters
+    ----------
+    error
+        What was raised.
+    extra
+        The extra of the distribution that brings a package that is missing.
+    """
+    match error:
+        case ScinnError():
+            return str(error)
+        case ModuleNotFoundError(name=str() as package) if not package.startswith("scinn_"):
+            return f'the package {package!r} is not installed. It comes with: pip install "scinn[{extra}]"'
+        case OSError():
+            where = f"{error.filename}: " if error.filename else ""
+            return f"{where}{os.strerror(error.errno) if error.errno else error}."
+        case MemoryError():
+            return "there is not enough memory."
+    report = "This is a bug: please report it, with what the same command prints under SCINN_DEBUG=1."
+    return f"unexpected {type(error).__name__}: {error}. {report}"
 
 
 def number_text(value: float) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 from itertools import chain, islice
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, BinaryIO, NoReturn
 
 import numpy as np
 
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 ENTRIES_AT_A_TIME = 1 << 20
 """About 30 MB at work, if a line has no more."""
+
+MOST_LINES_OF_A_NAME = 16
+"""Lines that a name in quotes may go over; a quote that ends later is a slip."""
 
 
 def open_delimited(path: Path, *, transpose: bool, temporary_folder: Path) -> FileMatrix:
@@ -95,10 +98,7 @@ class _Table:
 
     def __init__(self, path: Path) -> None:
         self._path, self._unchanged = path, Unchanged(path, source=str(path))
-        with open_text(path) as file:
-            header = file.readline().decode("utf-8-sig").rstrip("\r\n")
-        self._delimiter = "\t" if "\t" in header else ","
-        names = self._fields(header)
+        names = self._header()
         lines = self._lines()
         first = next(lines, None)
         if first is None:
@@ -123,19 +123,50 @@ class _Table:
             start += len(some)
         self._unchanged.check()
 
+    def _header(self) -> list[str]:
+        """Return the names of the columns, and find out what separates them and where the first row begins."""
+        with open_text(self._path) as file:
+            texts = (text for _, text in self._texts(file))
+            line = next(texts).removeprefix("\ufeff")
+            if "\r" in line.rstrip("\r\n") and '"' not in line:
+                msg = f"{self._path}: its lines end in CR alone, as on old Macs. Write it with LF at their ends."
+                raise ScinnError(msg)
+            self._delimiter = "\t" if "\t" in line else ","
+            reader = csv.reader(chain([line], texts), delimiter=self._delimiter)
+            names = next(reader, [])
+        self._header_lines = reader.line_num
+        return names
+
+    def _texts(self, file: BinaryIO) -> Iterator[tuple[int, str]]:
+        """Yield the number and the text of each line."""
+        for number, line in enumerate(file, 1):
+            try:
+                yield number, line.decode("utf-8")
+            except UnicodeDecodeError as error:
+                msg = f"{self._path}: line {number:,} is text in another encoding than UTF-8. Write it again as UTF-8."
+                raise ScinnError(msg) from error
+
     def _lines(self) -> Iterator[Line]:
         with open_text(self._path) as file:
-            for number, line in enumerate(file, 1):
-                text = line.decode("utf-8").rstrip("\r\n")
-                if number > 1 and text:
-                    yield (number, *self._split(text))
+            texts = islice(self._texts(file), self._header_lines, None)
+            for number, text in texts:
+                line = text
+                while line.startswith('"') and _end_of_quote(line) < 0:  # a name may go over several lines
+                    following = next(texts, None)
+                    if following is None or following[0] >= number + MOST_LINES_OF_A_NAME:
+                        self._refuse_quote(number)
+                    line += following[1]
+                if line := line.rstrip("\r\n"):
+                    yield (number, *self._split(line))
 
     def _split(self, text: str) -> tuple[str, str]:
-        """Return the name in front of a line, and the rest."""
-        if text.startswith('"') and (end := text.find('"' + self._delimiter, 1)) > 0:
-            return text[1:end].replace('""', '"'), text[end + 2 :]
+        """Return the name in front of a line, and the rest; a name in quotes as :mod:`csv` reads it."""
+        quoted = ""
+        if text.startswith('"'):
+            end = _end_of_quote(text)
+            quoted, text = text[1:end].replace('""', '"'), text[end + 1 :]
         name, _, rest = text.partition(self._delimiter)
-        return name, rest
+        return quoted + name, rest
 
     def _fields(self, text: str) -> list[str]:
         return next(csv.reader([text], delimiter=self._delimiter), [])
@@ -151,6 +182,10 @@ class _Table:
             ).reshape(len(lines), len(self.columns))
         except ValueError:
             self._refuse_value(lines)
+
+    def _refuse_quote(self, number: int) -> NoReturn:
+        msg = f"{self._path}: line {number:,} begins with a quote that does not end. Write it again."
+        raise ScinnError(msg)
 
     def _refuse_length(self, number: int, name: str, count: int) -> NoReturn:
         msg = (
@@ -175,3 +210,11 @@ class _Table:
                     raise ScinnError(msg) from None
         msg = f"{self._path}: lines {lines[0][0]:,} to {lines[-1][0]:,} cannot be read. Write it again."
         raise ScinnError(msg)
+
+
+def _end_of_quote(text: str) -> int:
+    """Return where the quote ends with which a text begins, or -1; two quotes within are one that is meant."""
+    end = text.find('"', 1)
+    while end >= 0 and text.startswith('""', end):
+        end = text.find('"', end + 2)
+    return end

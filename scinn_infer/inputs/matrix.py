@@ -119,7 +119,9 @@ class FileMatrix(StoredRows):
         Names of its columns, as the index of ``var`` has them, and of its rows; these perhaps
         :class:`scinn_infer.stored_names.StoredNames`.
     columns
-        What else the file says of the genes, by name, a value for each gene.
+        What else the file says of the genes in words, by name, a value for each gene.
+    var
+        The table ``var``, where the file has one; it is made of ``columns`` where not.
     notes
         What was found besides and is left out, each a sentence.
     close
@@ -140,12 +142,15 @@ class FileMatrix(StoredRows):
         genes: list[str],
         cells: Sequence[str],
         columns: Mapping[str, Sequence[str]] | None = None,
+        var: pd.DataFrame | None = None,
         notes: Sequence[str] = (),
         close: Callable[[], object] = lambda: None,
     ) -> None:
         self.path, self.source, self.notes = path, source, tuple(notes)
         self.var_names, self.genes, self.cell_names = genes, genes, cells
-        self.gene_table = GeneTable(read=self._var, source=str(path), option="--gene-column {}")
+        self.gene_table = GeneTable(
+            read=self._var if var is None else lambda: var, source=str(path), option="--gene-column {}"
+        )
         self.shape, self.dtype, self.storage = storage.shape, storage.dtype, storage.storage
         self._storage, self._columns, self._close = storage, dict(columns or {}), close
         _check_shape(self.shape, expected=(len(cells), len(genes)), source=source)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 LINES_AT_A_TIME = 1 << 17
 """About 20 MB at work."""
 
+COMMENT = "%"
 KINDS = ("integer", "real")
 FIELDS = ("gene", "cell", "value")
 CELLS_FILES, GENES_FILES = ("barcodes.tsv",), ("features.tsv", "genes.tsv")
@@ -127,13 +128,13 @@ def _sizes(matrix: Path) -> tuple[int, int, int]:
         msg = f"{matrix} is empty (0 bytes). Copy or download it again."
         raise ScinnError(msg)
     with naming_damage(str(matrix)), open_text(matrix) as file:
-        banner = file.readline().decode().split()
+        first = file.readline().decode()
+        banner = first.lower().split()  # the format does not mind the case
         line = next((line for line in file if line.strip() and not line.startswith(b"%")), b"")
     wanted = f"{MTX_BANNER} matrix coordinate, {' or '.join(KINDS)}, general"
-    if len(banner) != 5 or banner[:3] != [MTX_BANNER, "matrix", "coordinate"] or banner[4] != "general":
-        msg = (
-            f"{matrix}: line 1 is {' '.join(banner)[:80]!r}; expected is {wanted}. Write it again as 10x Genomics does."
-        )
+    if len(banner) != 5 or banner[:3] != [MTX_BANNER.lower(), "matrix", "coordinate"] or banner[4] != "general":
+        begins = " ".join(first.split())[:80]
+        msg = f"{matrix}: line 1 is {begins!r}; expected is {wanted}. Write it again as 10x Genomics does."
         raise ScinnError(msg)
     if banner[3] not in KINDS:
         msg = f"{matrix} holds values of type {banner[3]!r}, not counts; expected is {wanted}."
@@ -212,10 +213,10 @@ def _entries(matrix: Path, shape: tuple[int, int], stated: int, unchanged: Uncha
 
 
 def _parse(lines: list[str], matrix: Path, shape: tuple[int, int], *, first: int) -> np.ndarray:
-    if not any(line.strip() for line in lines):
+    if not any(_is_entry(line) for line in lines):
         return np.empty((0, 3))
     try:
-        table = np.loadtxt(lines, comments=None, ndmin=2)
+        table = np.loadtxt(lines, comments=COMMENT, ndmin=2)
     except ValueError:
         _refuse_line(lines, matrix, shape, first=first)
     if table.shape[1] != 3:
@@ -226,10 +227,14 @@ def _parse(lines: list[str], matrix: Path, shape: tuple[int, int], *, first: int
     return table
 
 
+def _is_entry(line: str) -> bool:
+    return bool(line.strip()) and not line.startswith(COMMENT)
+
+
 def _refuse_line(lines: list[str], matrix: Path, shape: tuple[int, int], *, first: int) -> NoReturn:
     """Name the first line that is no entry, and what of it is wrong."""
     for number, line in enumerate(lines, first):
-        if line.strip() and (problem := _problem(line.split(), shape)):
+        if _is_entry(line) and (problem := _problem(line.split(), shape)):
             msg = f"{matrix}: line {number:,} {problem}. Copy or write it again."
             raise ScinnError(msg)
     msg = f"{matrix}: lines {first:,} to {first + len(lines) - 1:,} cannot be read. Copy or write it again."

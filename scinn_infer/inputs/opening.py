@@ -16,12 +16,14 @@ from scinn_infer.inputs.mtx import names_beside, open_mtx
 from scinn_infer.inputs.recognise import Format, recognise
 from scinn_infer.inputs.tenx_h5 import open_tenx_h5
 from scinn_infer.inputs.zarr_store import open_root, open_zarr
+from scinn_infer.unchanged import Unchanged, UnchangedFolder, Unwatched
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterator
 
     from scinn_infer.inputs.matrix import ExpressionMatrix, FileMatrix
+    from scinn_infer.unchanged import Lasting
 
 
 def open_matrix(
@@ -114,6 +116,20 @@ def files_of(path: Path) -> list[Path]:
         if path.is_dir():
             return [path, *sorted(path.iterdir())]
         return [path, *(names_beside(path) if path.is_file() and recognise(path) is Format.MTX else [])]
+
+
+def as_it_is(path: Path) -> Lasting:
+    """Return what tells, once an input is opened, whether it is still the same under its name.
+
+    Raises
+    ------
+    ScinnError
+        If it is in no format that is read, or may not be looked at.
+    """
+    with naming_damage(str(path)):
+        if path.is_file():
+            return Unchanged(path, source=str(path))
+        return UnchangedFolder(path) if recognise(path) is Format.ZARR else Unwatched()
 
 
 @contextmanager

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 HDF5_MAGIC, ZIP_MAGIC, GZIP_MAGIC = b"\x89HDF\r\n\x1a\n", b"PK\x03\x04", b"\x1f\x8b"
 MTX_BANNER = "%%MatrixMarket"
+UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+NO_TEXT = frozenset(range(32)) - frozenset(b"\t\n\v\f\r\x1a\x1b")
+"""Signs that steer machines, and are in whatever is no text, in any encoding."""
+
 HEAD = 1 << 16
 
 EXPECTED = (
@@ -138,13 +142,20 @@ def _zip(path: Path) -> Format:
 def _text(path: Path) -> Format:
     with open_text(path) as file:
         head = file.read(HEAD)
-    try:
-        line = head.decode("utf-8-sig", errors="strict" if len(head) < HEAD else "ignore").partition("\n")[0]
-    except UnicodeDecodeError:
-        line = ""
-    if line.startswith(MTX_BANNER):
+    if head.startswith(UTF_16):
+        msg = f"{path} is text in UTF-16, and UTF-8 is read. Write it again as UTF-8, in pandas with encoding='utf-8'."
+        raise ScinnError(msg)
+    line = head.decode("utf-8-sig", errors="replace").partition("\n")[0]
+    if line.upper().startswith(MTX_BANNER.upper()):
         return Format.MTX
-    if b"\0" not in head and ("\t" in line or "," in line):
-        return Format.TEXT
+    is_text = not NO_TEXT.intersection(head)
+    if is_text and ("\t" in line or "," in line):
+        return Format.TEXT  # whose reader says where it is in another encoding
+    if is_text and ";" in line:
+        msg = (
+            f"{path} seems to be a table with semicolons between its values. Write it with commas or tabs, and with "
+            "points in its numbers."
+        )
+        raise ScinnError(msg)
     msg = f"{path} is in no format that is read: its first line is no table's. {EXPECTED}."
     raise ScinnError(msg)

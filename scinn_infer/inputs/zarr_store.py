@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     import numpy.typing as npt
+    import pandas as pd
 
     from scinn_infer.storage import Storage
 
@@ -66,14 +67,15 @@ def open_zarr(path: Path, *, layer: str | None, temporary_folder: Path) -> FileM
             storage = matrix_storage(element, source=source, temporary_folder=temporary_folder)
             for axis in ("obs", "var"):
                 _check_names(root[axis], f"{path}: the names in {axis}")
-            genes, columns = _var(root["var"])
+            var = _read(root["var"])
             return FileMatrix(
                 path,
                 source=source,
                 storage=storage,
-                genes=genes,
+                genes=as_text(var.index),
                 cells=_cell_names(root["obs"], path),
-                columns=columns,
+                columns=_words(var),
+                var=var,
                 notes=_notes(element, source),
                 close=close,
             )
@@ -130,11 +132,10 @@ def _read(element: Any) -> Any:
     return read_elem(element)
 
 
-def _var(group: Any) -> tuple[list[str], dict[str, list[str]]]:
-    """Return the names of the genes, and what else is known of them in words."""
-    var = _read(group)
+def _words(var: pd.DataFrame) -> dict[str, list[str]]:
+    """Return what is known of the genes in words, column by column."""
     words = var.select_dtypes(exclude="number")
-    return as_text(var.index), {str(name): as_text(words[name]) for name in words}
+    return {str(name): as_text(words[name]) for name in words}
 
 
 def _cell_names(obs: Any, path: Path) -> StoredNames:

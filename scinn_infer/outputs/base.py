@@ -10,6 +10,7 @@ from scinn_infer.hdf5_write import open_to_write
 from scinn_infer.inputs.recognise import Format, recognise
 from scinn_infer.outputs.copied_bytes import LOOKED_AT, copied_bytes, sparse_bytes, text_bytes
 from scinn_infer.outputs.filling import fill
+from scinn_infer.unchanged import read_whole
 from scinn_infer.wholefile import check_space, not_written
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from scinn_infer.inputs.matrix import ExpressionMatrix
+    from scinn_infer.unchanged import Lasting
 
 
 def base_bytes(matrix: ExpressionMatrix, genes: npt.NDArray[np.intp] | None) -> int:
@@ -33,7 +35,9 @@ def base_bytes(matrix: ExpressionMatrix, genes: npt.NDArray[np.intp] | None) -> 
 
 
 @contextmanager
-def base_file(matrix: ExpressionMatrix, output: Path, *, genes: npt.NDArray[np.intp] | None = None) -> Iterator[Path]:
+def base_file(
+    matrix: ExpressionMatrix, output: Path, *, lasting: Lasting, genes: npt.NDArray[np.intp] | None = None
+) -> Iterator[Path]:
     """Give the path of an ``.h5ad`` file with what the input holds; unless it is the input, it is gone after the block.
 
     Parameters
@@ -42,13 +46,15 @@ def base_file(matrix: ExpressionMatrix, output: Path, *, genes: npt.NDArray[np.i
         The input (cells × genes).
     output
         Where the result will be; a file that has to be made is made beside it.
+    lasting
+        The input as it was before it was opened.
     genes
         Which genes it has, in this order; all if not given.
 
     Raises
     ------
     ScinnError
-        If there is no room for it.
+        If there is no room for it, or the input has changed.
     """
     if recognise(matrix.path) is Format.H5AD and genes is None:
         yield matrix.path
@@ -57,7 +63,7 @@ def base_file(matrix: ExpressionMatrix, output: Path, *, genes: npt.NDArray[np.i
     check_space(place.parent, base_bytes(matrix, genes), purpose=f"writing {output}")
     base = place.with_name(f"{place.name}.{secrets.token_hex(4)}.part")
     try:
-        with open_to_write(base, "w") as (file, _):
+        with open_to_write(base, "w") as (file, _), read_whole(lasting):
             fill(file, matrix, temporary_folder=place.parent, genes=genes)
         yield base
     except OSError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,9 @@ from scinn_infer.inputs.zarr_store import import_zarr
 from scinn_infer.outputs.base import base_bytes, base_file
 from scinn_infer.outputs.sparse_layer import write_through_hdf5
 from scinn_infer.outputs.unfinished import check_unfinished, has_reached, unfinished_store
+from scinn_infer.outputs.zarr_names import check_zarr_key, check_zarr_names
 from scinn_infer.outputs.zarr_store import write_zarr_with_layer, zarr_bytes_needed
+from scinn_infer.unchanged import read_whole
 from scinn_infer.wholefile import HDF5_SUFFIXES, ZARR_MARKS, check_output, check_space, check_suffix, whole_file
 from scinn_infer.wholefolder import check_output_folder
 
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
     from scinn_infer.outputs.extent import Extent
     from scinn_infer.outputs.unfinished import Unfinished
     from scinn_infer.run_identity import Identity
+    from scinn_infer.unchanged import Lasting
 
 
 def check_place(output: Path, *, overwrite: bool, keep: Sequence[Path], resume: bool = False) -> None:
@@ -115,15 +119,20 @@ def begin_result(
         yield unfinished
 
 
-def check_key(path: Path, key: str, *, quality: bool) -> None:
+def check_key(matrix: ExpressionMatrix, output: Path, key: str, *, quality: bool) -> None:
     """Refuse a name for the new layer and all that comes with it that the input has, or that cannot be one.
 
     Raises
     ------
     ScinnError
-        If it is taken, or no name for a layer.
+        If it is taken, or no name for a layer; if the output is a zarr store, which cannot hold it or another name that
+        is in the input.
     """
     check_name(key)
+    if is_zarr(output):
+        check_zarr_key(key)
+        check_zarr_names(matrix, output)
+    path = matrix.path
     if recognise(path) not in {Format.H5AD, Format.ZARR}:
         return
     with open_anndata(path) as root:
@@ -144,6 +153,7 @@ def write_result(
     blocks: Iterable[npt.NDArray[np.floating[Any]]],
     addition: Addition,
     *,
+    lasting: Lasting,
     unfinished: Unfinished | None,
     overwrite: bool = False,
     keep: Sequence[Path] = (),
@@ -166,6 +176,8 @@ def write_result(
         The layer's rows in order, a block at a time (cells × genes).
     addition
         What is added.
+    lasting
+        The input as it was before it was opened: what is copied by its name has to be that.
     unfinished
         From :func:`begin_result`.
     overwrite
@@ -176,17 +188,19 @@ def write_result(
     Raises
     ------
     ScinnError
-        If the output cannot be written; nothing is there then that was not before.
+        If the output cannot be written, or the input has changed; nothing is there then that was not before.
     """
     if unfinished is not None:
-        write_zarr_with_layer(unfinished, matrix, blocks, addition)
+        write_zarr_with_layer(unfinished, matrix, blocks, addition, lasting=lasting)
         return
     extent = addition.extent
     write = write_through_hdf5 if extent.sparse or not extent.matrix else write_with_layer
-    with base_file(matrix, output, genes=extent.genes) as base:
+    with base_file(matrix, output, genes=extent.genes, lasting=lasting) as base:
         needs = bytes_needed(base, extent.shape[0], extent.layer_bytes, addition.columns)
         with whole_file(output, overwrite=overwrite, keep=keep, needs=needs) as temporary:
-            write(temporary, base, blocks, addition)
+            with read_whole(lasting):
+                shutil.copyfile(base, temporary)
+            write(temporary, blocks, addition)
 
 
 def result_bytes(output: Path, matrix: ExpressionMatrix, extent: Extent, columns: CellColumns | None) -> int:

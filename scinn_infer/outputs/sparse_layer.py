@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from typing import TYPE_CHECKING, Any
 
 from scinn_infer.hdf5_write import open_to_write
@@ -22,18 +21,15 @@ if TYPE_CHECKING:
 
 def write_through_hdf5(
     path: Path,
-    source: Path,
     blocks: Iterable[npt.NDArray[np.floating[Any]]],
     addition: Addition,
 ) -> None:
-    """Copy ``source`` with everything in it, then add a sparse layer, if there is to be one, and what belongs to it.
+    """Add a sparse layer, if there is to be one, and what belongs to it to a copy of the input.
 
     Parameters
     ----------
     path
-        Where the copy goes; what is there is lost.
-    source
-        The ``.h5ad`` file to copy.
+        The copy.
     blocks
         The layer's rows in order, a block at a time (cells × genes).
     addition
@@ -45,7 +41,6 @@ def write_through_hdf5(
         If the disk is full.
     """
     extent = addition.extent
-    shutil.copyfile(source, path)
     with open_to_write(path, "r+") as (file, written):
         addition.write_record(file)
         if addition.columns is not None:

@@ -15,6 +15,7 @@ from scinn_infer.inputs.zarr_store import folder_inside, import_zarr
 from scinn_infer.outputs.filling import fill
 from scinn_infer.outputs.zarr_cells import remove_cells, write_cells
 from scinn_infer.outputs.zarr_layer import lay_out_layer, open_layer
+from scinn_infer.unchanged import read_whole
 from scinn_infer.wholefolder import flush, flush_files
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from scinn_infer.outputs.extent import Extent
     from scinn_infer.outputs.unfinished import Unfinished
     from scinn_infer.outputs.zarr_layer import ZarrLayer
+    from scinn_infer.unchanged import Lasting
 
 NEW_FORMAT = 2
 """Format of a store that is made anew: the one that anndata writes unless asked."""
@@ -49,6 +51,8 @@ def write_zarr_with_layer(
     matrix: ExpressionMatrix,
     blocks: Iterable[npt.NDArray[np.floating[Any]]],
     addition: Addition,
+    *,
+    lasting: Lasting,
 ) -> None:
     """Write a store with everything that the input holds, and what is added to it.
 
@@ -65,12 +69,20 @@ def write_zarr_with_layer(
         The layer's rows in order, a block at a time (cells × genes), from the cell on that ``unfinished`` says.
     addition
         What is added.
+    lasting
+        The input as it was before it was opened.
+
+    Raises
+    ------
+    ScinnError
+        If the input has changed.
     """
     zarr = import_zarr("writing")
     path, before = unfinished.path, unfinished.before
     key, extent = addition.key, addition.extent
     columns, recorder = addition.columns, addition.recorder
-    consolidated = before["consolidated"] if before else _lay_out(path, matrix, addition)
+    with read_whole(lasting):
+        consolidated = before["consolidated"] if before else _lay_out(path, matrix, addition)
     root = zarr.open_group(path, mode="r+", use_consolidated=False)
     layer = open_layer(root["layers"], key, extent, path)
     if before:

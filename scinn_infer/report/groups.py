@@ -81,8 +81,16 @@ class Groups:
         return between / total if total > 0 else 0.0
 
 
+def _is_missing(value: Any) -> bool:
+    """Tell whether a value says that there is none, as NaN, NaT and pandas' NA do: none of them equals itself."""
+    try:
+        return bool(value != value)
+    except TypeError:  # NA, which does not even say that
+        return True
+
+
 def _name(value: Any) -> str:
     text = str(value)
-    if value is None or value != value or not text.strip():
+    if value is None or _is_missing(value) or not text.strip():
         return UNKNOWN
     return text if len(text) <= LONGEST_NAME else f"{text[: LONGEST_NAME - 1]}…"

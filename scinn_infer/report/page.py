@@ -136,7 +136,7 @@ def write_page(page: Page, path: str | os.PathLike[str], *, overwrite: bool = Fa
     """
     content = render(page)
     with whole_file(path, overwrite=overwrite) as temporary:
-        temporary.write_text(content, encoding="utf-8")
+        temporary.write_text(content, encoding="utf-8", errors="replace")  # names of files may be no UTF-8
 
 
 def render(page: Page) -> str:

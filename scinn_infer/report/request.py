@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from scinn_infer.commands.console import COMMAND
+from scinn_infer.commands.console import COMMAND, explain
 from scinn_infer.errors import ScinnError
 from scinn_infer.wholefile import check_output, check_suffix
 
@@ -114,7 +114,7 @@ def from_options(path: Path | None, *, genes: str | None, labels: str | None, ov
     Raises
     ------
     ScinnError
-        If genes or labels are named for a page that is not asked for.
+        If genes or labels are named for a page that is not asked for, or are asked for without a name.
     """
     if path is None:
         unused = "--report-genes" if genes is not None else "--labels" if labels is not None else ""
@@ -123,6 +123,10 @@ def from_options(path: Path | None, *, genes: str | None, labels: str | None, ov
             raise ScinnError(msg)
         return None
     names = dict.fromkeys(name.strip() for name in (genes or "").split(",") if name.strip())
+    empty = "--report-genes" if genes is not None and not names else "--labels" if labels == "" else ""
+    if empty:
+        msg = f"{empty} names nothing. Leave it out, or name what the report is to show."
+        raise ScinnError(msg)
     command = click.get_current_context().meta.get(COMMAND, "")
     return ReportRequest(path=path, labels=labels, genes=tuple(names), command=command, overwrite=overwrite)
 
@@ -154,9 +158,9 @@ def _installed(name: str) -> bool:
 
 @contextmanager
 def page_after(output: Path) -> Iterator[None]:
-    """Say of a page that cannot be written that what it is about has been."""
+    """Say of a page that cannot be written, whatever the reason, that what it is about has been."""
     try:
         yield
-    except ScinnError as error:
-        msg = f"{output} was written, but not the page about it: {error}"
+    except Exception as error:
+        msg = f"{output} was written, but not the page about it: {explain(error)}"
         raise ScinnError(msg) from error

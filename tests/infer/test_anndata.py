@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
+from types import SimpleNamespace
 
 import anndata
 import numpy as np
@@ -13,6 +14,7 @@ from scipy import sparse
 
 import scinn_infer
 from scinn_infer import ScinnError
+from scinn_infer.anndata import matrix_of
 from scinn_infer.errors import ScinnWarning
 
 
@@ -467,3 +469,9 @@ def test_the_record_survives_files_and_concatenation(adata, model, tmp_path):
     assert both.uns["scinn"] == adata.uns["scinn"]
     assert (both.layers["scinn"] == np.vstack([adata.layers["scinn"]] * 2)).all()
     scinn_infer.impute(again, model)  # what was read back is known as an earlier result
+
+
+def test_the_layers_that_are_there_are_listed_without_that_of_no_name():
+    adata = SimpleNamespace(layers={None: 1, "counts": 2})  # as anndata 0.13 has them
+    with pytest.raises(ScinnError, match=r"no layer 'raw'\. Its layers: counts\."):
+        matrix_of(adata, "raw")

@@ -157,7 +157,11 @@ def test_a_text_is_no_list_of_names(model):
 
 TRAPS = [
     (lambda gene: f" {gene}\t", r"30 names have spaces or quotes .*\(' GENE1\\t', .*the model has GENE1, GENE3"),
-    (lambda gene: f'"{gene}"', "30 names have spaces or quotes"),
+    (
+        lambda gene: f'"{gene}"',
+        r"30 names have spaces or quotes .*: take them off; in Python, name\.strip\('\"'\) does",
+    ),
+    (lambda gene: f"' {gene}'", r"take them off; in Python, name\.strip\(\" '\"\) does"),
     (str.lower, r"upper and lower case \(gene1, gene3, gene5; the model has GENE1.*of human"),
     (lambda gene: f"GRCh38_{gene}", r"30 names have something before .*\(GRCh38_GENE1, .*take it off"),
     (lambda gene: f"hg19___{gene}", r"something before .*\(hg19___GENE1"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -580,3 +581,102 @@ def test_an_h5ad_is_read_as_before(batch, tmp_path):
     X, genes, cells, columns = read_all(h5ad(tmp_path, make_batch()))
     np.testing.assert_array_equal(X, batch.X)
     assert (genes, cells, columns) == (batch.genes, batch.cells, {"gene_ids": batch.ids})
+
+
+# ---- names that not everything can hold
+
+
+def with_layer(adata, name) -> None:
+    adata.layers[name] = adata.X.copy()
+
+
+def with_place(adata, name) -> None:
+    adata.obsm[name] = np.ones((adata.n_obs, 2))
+
+
+def with_column(adata, name) -> None:
+    adata.obs[name] = 1.0
+
+
+def with_entry(adata, name) -> None:
+    adata.uns[name] = {"x": 1}
+
+
+def with_inner_entry(adata, name) -> None:
+    adata.uns["inner"] = {name: np.ones(3)}
+
+
+@pytest.mark.parametrize(
+    ("add", "place"),
+    [
+        (with_layer, "layers"),
+        (with_place, "obsm"),
+        (with_column, "obs"),
+        (with_entry, "uns"),
+        (with_inner_entry, "uns/inner"),
+    ],
+)
+@pytest.mark.parametrize("name", ["a\\b", ".zattrs", ".zgroup", "zarr.json"])
+def test_a_name_that_zarr_would_lose_is_refused_before_anything_is_copied(add, place, name, batch, tmp_path, capfd):
+    adata = batch.adata()
+    add(adata, name)
+    adata.write_h5ad(tmp_path / "new.h5ad")
+    code, _, err = run(capfd, "apply", TINY, tmp_path / "new.h5ad", "-o", tmp_path / "out.zarr", "-q")
+    assert code == 2
+    assert f"new.h5ad: {place} has {name!r}, which a zarr store cannot hold" in err
+    assert [entry.name for entry in tmp_path.iterdir()] == ["new.h5ad"]
+    assert run(capfd, "apply", TINY, tmp_path / "new.h5ad", "-o", tmp_path / "out.h5ad", "-q")[0] == 0
+
+
+@pytest.mark.parametrize("axis", ["obs", "var"])
+def test_a_column_with_a_slash_is_refused_for_zarr_and_named(axis, batch, tmp_path, capfd):
+    path = tmp_path / "new.h5ad"
+    batch.adata().write_h5ad(path)
+    with h5py.File(path, "r+") as file:  # anndata does not write them any more
+        table = file[axis]
+        column = table.create_dataset("n/UMI", data=np.arange(float(table["_index"].shape[0])))
+        column.attrs.update({"encoding-type": "array", "encoding-version": "0.2.0"})
+        table.attrs["column-order"] = np.array(["n/UMI"], dtype=h5py.string_dtype())
+    code, _, err = run(capfd, "apply", TINY, path, "-o", tmp_path / "out.zarr", "-q")
+    assert code == 2
+    assert f"{path}: {axis} has 'n/UMI', which a zarr store cannot hold" in err
+    assert "Rename it, or write an .h5ad file" in err
+    assert not (tmp_path / "out.zarr.part").exists()
+
+
+@pytest.mark.parametrize("key", ["a\\b", ".zarray", ".zattrs", ".zgroup", ".zmetadata", "zarr.json"])
+@pytest.mark.parametrize("name", ["zarr 2, csr", "zarr 3, csr", "csv"])
+def test_a_result_is_not_called_what_zarr_would_lose(key, name, batch, tmp_path, capfd):
+    path = FORMATS[name](tmp_path, batch)
+    code, _, err = run(capfd, "apply", TINY, path, "-o", tmp_path / "out.zarr", "-q", "--key-added", key)
+    assert code == 2
+    assert f"{key!r} is no name for a layer in a zarr store: " in err
+    assert not (tmp_path / "out.zarr.part").exists()
+
+
+def test_a_loom_attribute_that_zarr_would_lose_is_refused(batch, tmp_path, capfd):
+    path = FORMATS["loom"](tmp_path, batch)
+    with h5py.File(path, "r+") as file:
+        file["row_attrs"]["a\\b"] = np.array(batch.genes, dtype="S")
+    code, _, err = run(capfd, "apply", TINY, path, "-o", tmp_path / "out.zarr", "-q")
+    assert code == 2
+    assert "var has 'a\\\\b', which a zarr store cannot hold" in err
+
+
+@pytest.mark.parametrize("out", ["out.h5ad", "out.zarr"])
+def test_files_whose_names_are_no_utf_8_are_read_and_written(out, batch, tmp_path, capfd):
+    model = shutil.copy(TINY, tmp_path / "t\udcff.onnx")
+    path = h5ad(tmp_path, batch).rename(tmp_path / "a\udcff.h5ad")
+    page, out = tmp_path / "page\udcff.html", tmp_path / f"\udcff{out}"
+    code, _, err = run(capfd, "apply", model, path, "-o", out, "-q", "--report", page)
+    assert (code, "bug" in err) == (0, False)
+    result = anndata.read_h5ad(out) if out.suffix == ".h5ad" else anndata.read_zarr(out)
+    assert result.uns["scinn"]["model"]["file"] == "t\ufffd.onnx"
+    assert "a?.h5ad: X" in page.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("out", ["out.h5ad", "out.zarr"])
+def test_a_result_is_not_called_what_is_no_utf_8(out, batch, tmp_path, capfd):
+    code, _, err = run(capfd, "apply", TINY, h5ad(tmp_path, batch), "-o", tmp_path / out, "--key-added", "k\udcff")
+    assert code == 2
+    assert "'k\\udcff' is no name for a layer" in err

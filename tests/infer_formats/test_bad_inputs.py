@@ -345,6 +345,77 @@ def test_numbers_that_may_be_names_are_taken_for_names_and_told(batch, tmp_path)
     assert "the numbers in the first column, 'number', are taken for the names of the cells" in note
 
 
+def with_first_name(folder, batch, name: str):
+    """A table whose first cell has a name that is written like that."""
+    path = table()(folder, batch)
+    head, first, *rest = path.read_text().splitlines(keepends=True)
+    path.write_text("".join([head, name + first[first.index(",") :], *rest]))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("written", "name"),
+    [
+        ('"a"",b"', 'a",b'),
+        ('"a\nb"', "a\nb"),
+        ('"a\n\n"",b"', 'a\n\n",b'),
+        ('"a""b"""', 'a"b"'),
+        ('"a"b', "ab"),
+        ('a"b', 'a"b'),
+        ('""', ""),
+    ],
+)
+def test_names_in_quotes_are_read_as_csv_has_them(batch, tmp_path, written, name):
+    X, _, cells, _ = read_all(with_first_name(tmp_path, batch, written))
+    assert cells == [name, *batch.cells[1:]]
+    np.testing.assert_array_equal(X, batch.X)
+
+
+def test_a_name_of_a_column_may_go_over_several_lines(batch, tmp_path):
+    path = table()(tmp_path, batch)
+    path.write_text(path.read_text().replace("GENE60", '"GENE\n60"', 1))
+    X, genes, _, _ = read_all(path)
+    assert genes == [*batch.genes[:-1], "GENE\n60"]
+    np.testing.assert_array_equal(X, batch.X)
+
+
+def test_a_quote_that_does_not_end_is_told_by_its_line(batch, tmp_path):
+    assert "line 2 begins with a quote that does not end" in refused(with_first_name(tmp_path, batch, '"a'))
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda text: text.replace("\n", "\r").encode(), "its lines end in CR alone"),
+        (lambda text: text.replace(",", ";").encode(), "a table with semicolons between its values"),
+        (lambda text: text.encode("utf-16"), "is text in UTF-16, and UTF-8 is read"),
+        (
+            lambda text: text.replace("GENE1", "GÉNE1", 1).encode("latin-1"),
+            "line 1 is text in another encoding than UTF-8",
+        ),
+        (
+            lambda text: (text + "é" + text[text.index("\n") :]).encode("latin-1"),
+            "line 132 is text in another encoding",
+        ),
+    ],
+)
+def test_a_table_in_another_dress_is_told_which(batch, tmp_path, change, told):
+    path = table()(tmp_path, batch)
+    path.write_bytes(change(path.read_text()))
+    assert told in refused(path)
+
+
+def test_genes_in_rows_are_told_where_the_names_are_the_models(batch, tmp_path, capfd):
+    batch.cells = [f"c{number}" for number in range(130)]
+    path = table(transpose=True)(tmp_path, batch)
+    for command in (["check"], ["apply", "-o", tmp_path / "out.h5ad"]):
+        assert main_for(group, "scinn-infer", [command[0], *map(str, (TINY, path, *command[1:]))]) == 2
+        printed = capfd.readouterr()
+        told = "seems to have its genes in rows: the model's are among the names of its cells, such as GENE1, GENE10"
+        assert told in printed.out + printed.err
+        assert "--transpose" in printed.out + printed.err
+
+
 def test_a_table_of_one_line_is_none(tmp_path):
     (tmp_path / "new.csv").write_text(",A,B,C\n")
     assert "has one line only" in refused(tmp_path / "new.csv")

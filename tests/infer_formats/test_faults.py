@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import functools
+import io
 import json
 import os
 import resource
@@ -10,6 +12,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import anndata
 import numpy as np
@@ -20,7 +23,7 @@ from formats_by_hand import FORMATS, GENES, TINY, TRANSPOSED, h5ad, make_batch, 
 from scipy import sparse
 
 import scinn_infer
-from scinn_infer import ScinnError
+from scinn_infer import ScinnError, apply
 from scinn_infer.cli import group, main_for
 from scinn_infer.inputs import open_matrix
 from scinn_train.cli import group as train_group
@@ -42,6 +45,7 @@ def h5ad_as(storage):
 ALL = {"h5ad, csr": h5ad, "h5ad, csc": h5ad_as(sparse.csc_matrix), "h5ad, dense": h5ad_as(np.asarray), **FORMATS}
 SINGLE_FILES = [name for name in ALL if not name.startswith(("zarr 2", "zarr 3", "10x mtx"))]
 HDF5 = ["h5ad, csr", "h5ad, csc", "h5ad, dense", "10x h5, version 2", "10x h5, version 3", "loom", "loom, contiguous"]
+OUTS = ["out.h5ad", "out.zarr"]
 LAZILY_READ = ["10x mtx, version 2", "10x mtx, version 3", "csv", "tsv.gz", "csv by gene"]
 """Formats whose values are read when the first rows are asked for."""
 
@@ -263,6 +267,104 @@ def test_apply_does_not_finish_with_an_input_that_is_cut_meanwhile(name, tmp_pat
     monkeypatch.setattr("scinn_infer.inputs.zarr_store._Buffered.__getitem__", unbuffered)
     (sentence,) = refused(path, commands=("apply",))
     assert "was cut short while it was read" in sentence or "lost a part while it was read" in sentence
+
+
+@pytest.fixture
+def refused_once(tmp_path, capfd, monkeypatch):
+    """Run ``apply`` on an input to which something happens when it has been looked at; return what is said of it."""
+
+    def refused_once(path, happens, *options, out="out.h5ad") -> str:
+        with monkeypatch.context() as patched:
+            patched.setattr(apply, "_look", functools.partial(looked_at, apply._look, happens))
+            code = main_for(group, "scinn-infer", ["apply", *map(str, (TINY, path, "-o", tmp_path / out, *options))])
+        assert code == 2
+        assert not [entry.name for entry in tmp_path.iterdir() if entry.name.startswith("out")]
+        (sentence,) = [line for line in capfd.readouterr().err.splitlines() if "error: " in line]
+        assert "bug" not in sentence
+        return sentence
+
+    return refused_once
+
+
+def looked_at(look, happens, *arguments, **named):
+    batch = look(*arguments, **named)
+    happens()
+    return batch
+
+
+def put_in_place_of(path, other) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    other.replace(path)
+
+
+COPIES = {"dense": [], "sparse": ["--min-value", "0.1"], "some genes": ["--genes", "GENE1"], "none": ["--no-matrix"]}
+OF_TWO_FILES = [
+    (name, copy, out) for name in ("h5ad, csr", "zarr 2, csr", "zarr zip") for copy in COPIES for out in OUTS
+]
+
+
+@pytest.mark.parametrize(("name", "copy", "out"), OF_TWO_FILES)
+def test_no_output_is_of_two_inputs(name, copy, out, tmp_path, refused_once):
+    path = ALL[name](tmp_path, make_batch(130))
+    (tmp_path / "other").mkdir()
+    other = ALL[name](tmp_path / "other", make_batch(130, seed=1))
+    sentence = refused_once(path, lambda: put_in_place_of(path, other), *COPIES[copy], out=out)
+    assert f"{path} was replaced or written to while it was read. Start again" in sentence
+
+
+@pytest.mark.parametrize("out", OUTS)
+@pytest.mark.parametrize("copy", COPIES)
+def test_an_input_that_is_cut_before_it_is_copied_is_no_bug(copy, out, batch, tmp_path, refused_once):
+    path = h5ad(tmp_path, batch)
+    sentence = refused_once(path, lambda: os.truncate(path, 3000), *COPIES[copy], out=out)
+    assert str(path) in sentence
+    assert "was cut short while it was read" in sentence
+
+
+@pytest.mark.parametrize("out", OUTS)
+def test_an_input_that_is_removed_before_it_is_copied_is_no_output_that_fails(out, batch, tmp_path, refused_once):
+    path = h5ad(tmp_path, batch)
+    assert f"{path} was removed while it was read" in refused_once(path, path.unlink, out=out)
+
+
+def test_a_text_that_is_replaced_between_its_passes_is_refused(batch, tmp_path):
+    path = FORMATS["csv"](tmp_path, batch)
+    with open_matrix(path) as matrix:
+        shutil.copy2(path, tmp_path / "other").replace(path)
+        with pytest.raises(ScinnError, match="was replaced"):
+            matrix.rows(0, 10)
+
+
+def test_a_store_that_is_replaced_while_its_values_are_read_is_refused(tmp_path, monkeypatch, refused):
+    path = FORMATS["zarr 2, csr"](tmp_path, make_batch(4000))
+    (tmp_path / "other").mkdir()
+    other = FORMATS["zarr 2, csr"](tmp_path / "other", make_batch(4000, seed=1))
+
+    def replaced_after_the_first(blocks, **_):
+        yield next(blocks)
+        put_in_place_of(path, other)
+        yield from blocks
+
+    monkeypatch.setattr("scinn_infer.apply.track", replaced_after_the_first)
+    (sentence,) = refused(path, commands=("apply",))
+    assert f"{path} was replaced or written to while it was read" in sentence
+
+
+def test_once_it_is_copied_a_file_may_be_replaced(batch, tmp_path, monkeypatch):
+    path, out = h5ad(tmp_path, batch), tmp_path / "out.h5ad"
+
+    def replaced_after_the_first(blocks, **_):
+        yield next(blocks)
+        path.unlink()
+        path.write_text("another file")
+        yield from blocks
+
+    monkeypatch.setattr("scinn_infer.apply.track", replaced_after_the_first)
+    assert main_for(group, "scinn-infer", ["apply", str(TINY), str(path), "-o", str(out)]) == 0
+    made = anndata.read_h5ad(out)
+    np.testing.assert_array_equal(made.layers["scinn"][batch.X > 0], batch.X[batch.X > 0])
+    np.testing.assert_array_equal(made.X.toarray(), batch.X)
 
 
 def unbuffered(self, key):
@@ -538,3 +640,27 @@ def test_gene_expression_is_taken_and_the_other_features_are_named(write, batch,
     monkeypatch.setattr("scinn_train.fitting.fit_reference", fit)
     assert main_for(train_group, "scinn-train", ["fit", str(path), "-o", str(tmp_path / "tissue.onnx")]) == 2
     assert NOTE in capfd.readouterr().err
+
+
+# ---- no room
+
+
+class Full(io.BytesIO):
+    def write(self, _):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize("as_json", [[], ["--json"]])
+@pytest.mark.parametrize("name", ["h5ad, csc", "csv"])
+@pytest.mark.parametrize("full", ["seen before", "found out"])
+def test_a_full_disk_is_no_verdict_on_a_batch(name, full, as_json, batch, tmp_path, monkeypatch, capfd):
+    path = ALL[name](tmp_path, batch)
+    if full == "found out":
+        monkeypatch.setattr("tempfile.TemporaryFile", lambda **_: Full())
+    else:
+        monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=10))
+    assert main_for(group, "scinn-infer", ["check", str(TINY), str(path), "--quiet", *as_json]) == 2
+    printed = capfd.readouterr()
+    assert printed.out == ""
+    assert "scinn-infer: error: re-ordering a matrix" in printed.err
+    assert "output" not in printed.err

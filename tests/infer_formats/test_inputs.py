@@ -229,3 +229,44 @@ def test_a_matrix_of_another_size_than_its_names_is_refused(batch, tmp_path):
         file["matrix/barcodes"] = np.array(batch.cells[:-3], "S18")
     with pytest.raises(ScinnError, match="is 130 × 60, but 127 cells and 60 genes are listed"):
         open_matrix(path)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("%%MatrixMarket matrix coordinate integer general", "%%matrixmarket MATRIX Coordinate Integer General"),
+        ("\n1 ", "\n% a remark\n1 "),
+    ],
+)
+@pytest.mark.parametrize("by_file", [False, True])
+def test_a_matrix_market_file_may_be_in_any_case_and_have_remarks(batch, tmp_path, before, after, by_file):
+    folder = mtx(3, compress=False)(tmp_path, batch)
+    matrix = folder / "matrix.mtx"
+    text = matrix.read_text()
+    assert before in text
+    matrix.write_text(text.replace(before, after))
+    X, *_ = read_all(matrix if by_file else folder)
+    np.testing.assert_array_equal(X, batch.X)
+
+
+def h5ad_of(adata, folder):
+    adata.write_h5ad(folder / "new.h5ad")
+    return folder / "new.h5ad"
+
+
+def zarr_of(adata, folder):
+    adata.write_zarr(folder / "new.zarr")
+    return folder / "new.zarr"
+
+
+@pytest.mark.parametrize("write", [h5ad_of, zarr_of])
+def test_names_in_a_column_of_var_are_read_alike_from_files_and_stores(batch, tmp_path, write):
+    adata = batch.adata()
+    adata.var["symbol"] = [None, *adata.var_names[1:]]
+    adata.var["seen"] = True
+    path = write(adata, tmp_path)
+    with open_matrix(path, gene_column="symbol") as matrix:
+        assert matrix.genes == batch.genes
+    told = r"var\['seen'\] holds no names, but bool. Columns of names: gene_ids, symbol"
+    with pytest.raises(ScinnError, match=told), open_matrix(path, gene_column="seen") as matrix:
+        assert matrix.genes

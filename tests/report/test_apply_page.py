@@ -162,6 +162,8 @@ def test_refuses_before_anything_is_computed(tiny, new, tmp_path, monkeypatch, c
         ),
         (("--report", page, "--labels", "type"), "has the columns: cell_type"),
         (("--report", page, "--report-genes", ",".join(map(str, range(30)))), "24 at most"),
+        (("--report", page, "--labels", ""), "--labels names nothing"),
+        (("--report", page, "--report-genes", " ,"), "--report-genes names nothing"),
         (("--labels", "cell_type"), "Name its file with --report"),
     ]
     for options, sentence in cases:
@@ -178,6 +180,31 @@ def test_refuses_before_anything_is_computed(tiny, new, tmp_path, monkeypatch, c
 def test_a_page_may_be_called(tiny, new, tmp_path, name):
     assert apply(tiny, new, tmp_path / "out.h5ad", "--report", tmp_path / name, "--quiet") == 0
     assert (tmp_path / name).read_text().startswith("<!doctype html>")
+
+
+def test_of_a_page_that_fails_it_is_said_that_the_result_was_written(tiny, new, tmp_path, monkeypatch, capfd):
+    def fail(*_, **__):
+        raise TypeError("nobody has thought of that")
+
+    monkeypatch.setattr("scinn_infer.apply.write_apply_page", fail)
+    out = tmp_path / "out.h5ad"
+    assert apply(tiny, new, out, "--report", tmp_path / "r.html") == 2
+    told = (
+        f"{out} was written, but not the page about it: unexpected TypeError: nobody has thought of that. This is a bug"
+    )
+    assert told in capfd.readouterr().err
+    assert out.exists()
+
+
+@pytest.mark.parametrize("column", [[1, None], [True, None]])
+def test_a_column_of_labels_with_missing_values_will_do(tiny, tmp_path, make_counts, column):
+    labels = pd.array(column * 15, dtype="boolean" if column[0] is True else "Int64")
+    obs = pd.DataFrame({"type": labels}, index=[f"cell{number}" for number in range(30)])
+    var = pd.DataFrame(index=list(scinn_infer.load(tiny).genes))
+    anndata.AnnData(sparse.csr_matrix(make_counts(30)), obs=obs, var=var).write_h5ad(tmp_path / "new.h5ad")
+    page = tmp_path / "r.html"
+    assert apply(tiny, tmp_path / "new.h5ad", tmp_path / "out.h5ad", "--report", page, "--labels", "type") == 0
+    assert "not stated" in page.read_text(encoding="utf-8")
 
 
 def test_does_not_change_the_result(tiny, new, tmp_path):

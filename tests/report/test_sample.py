@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -49,6 +50,11 @@ def test_many_groups_are_told_apart_as_far_as_possible():
     assert groups.names[:2] == ("type17", "type18")
     assert groups.sizes.sum() == len(values)
     assert Groups.of([None, "a"], title="type").names == ("a", UNKNOWN)
+
+
+def test_cells_without_a_label_are_a_group_whatever_says_that_there_is_none():
+    for values in (pd.array([1, None], dtype="Int64"), pd.array([True, None], dtype="boolean"), [1.5, pd.NaT]):
+        assert set(Groups.of(values, title="type").names) == {str(values[0]), UNKNOWN}
 
 
 def test_explained_variance_is_one_for_groups_alike_within_and_none_without_differences():
