@@ -132,8 +132,11 @@ class _Table:
                 msg = f"{self._path}: its lines end in CR alone, as on old Macs. Write it with LF at their ends."
                 raise ScinnError(msg)
             self._delimiter = "\t" if "\t" in line else ","
-            reader = csv.reader(chain([line], texts), delimiter=self._delimiter)
+            reader = csv.reader(chain([line], islice(texts, MOST_LINES_OF_A_NAME)), delimiter=self._delimiter)
             names = next(reader, [])
+        if reader.line_num > MOST_LINES_OF_A_NAME:
+            msg = f"{self._path}: a quote in its first line does not end. Write it again."
+            raise ScinnError(msg)
         self._header_lines = reader.line_num
         return names
 

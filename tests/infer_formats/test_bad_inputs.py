@@ -383,6 +383,12 @@ def test_a_quote_that_does_not_end_is_told_by_its_line(batch, tmp_path):
     assert "line 2 begins with a quote that does not end" in refused(with_first_name(tmp_path, batch, '"a'))
 
 
+def test_a_quote_in_the_first_line_that_does_not_end_is_told_where_it_is(tmp_path):
+    path = tmp_path / "quote.csv"
+    path.write_text('cell,"GENE1,GENE2\n' + "c,1,2\n" * 100)
+    assert "a quote in its first line does not end" in refused(path)
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [
