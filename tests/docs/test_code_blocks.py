@@ -30,13 +30,13 @@ PAGES = {str(path.relative_to(ROOT)): path for path in [*sorted(ROOT.glob("*.md"
 NEEDS_DATA = re.compile(r"datasets\.(load|fetch)\(|datasets fetch|demo --dataset")
 
 NOT_RUN = {
-    "README.md": ["make demo", 'pip install "scinn[train]"'],
+    "README.md": ["make demo", 'pip install -c constraints.txt ".[train]"'],
     "CONTRIBUTING.md": ["make test"],
     "docs/index.md": ["scinn-train fit reference.h5ad -o tissue.onnx --tissue pancreas --species human"],
     "docs/anywhere.md": ['pip install "scinn[anndata]" snakemake', "cd examples/javascript"],
     "docs/dask.md": ['pip install "scinn[anndata,dask]"'],
     "docs/tutorial-scanpy.md": ['pip install "scinn[train]" scanpy igraph'],
-    "docs/start.md": ['pip install "scinn[train]"', "scinn-train demo"],
+    "docs/start.md": ['pip install -c constraints.txt ".[train]"', "scinn-train demo"],
 }
 """The first line of each block that is not run, page by page: a block gets in here when somebody has looked at it."""
 

@@ -11,7 +11,7 @@ from scipy import sparse
 
 from scinn_train import Config
 from scinn_train.expression import Expression
-from scinn_train.provenance import matrix_sha256, stored_sha256
+from scinn_train.provenance import stored_sha256
 from scinn_train.reference import prepare
 
 
@@ -35,12 +35,12 @@ def test_the_digest_of_a_matrix_is_of_the_bytes_that_are_documented(monkeypatch)
         struct.pack("<4f", 3, 0.5, 7, 1),
     ]
     digest = hashlib.sha256(b"".join(documented)).hexdigest()
-    assert matrix_sha256(sparse.csr_array(VALUES), GENES) == digest
+    assert stored_sha256(Expression.held(sparse.csr_array(VALUES)), GENES) == digest
     monkeypatch.setattr("scinn_train.expression.CHUNK_ENTRIES", 1)
     assert stored_sha256(Expression.held(sparse.csr_array(VALUES)), GENES) == digest
 
 
 @pytest.mark.parametrize("genes", [["Gene2", "Ärger", "MT-ND1"], ["Ärger", "Gene1", "MT-ND1"]])
 def test_other_genes_have_another_digest(genes):
-    X = sparse.csr_array(VALUES)
-    assert matrix_sha256(X, genes) != matrix_sha256(X, GENES)
+    X = Expression.held(sparse.csr_array(VALUES))
+    assert stored_sha256(X, genes) != stored_sha256(X, GENES)
