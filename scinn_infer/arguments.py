@@ -1,4 +1,4 @@
-"""Refuse arguments of the wrong kind with a sentence, where Python would only say that it cannot compare them."""
+"""Tell arguments of the wrong kind, where Python would only say that it cannot compare them, and refuse them."""
 
 from __future__ import annotations
 
@@ -31,3 +31,12 @@ def check_count(value: Any, name: str) -> int:
         msg = f"{name} is {value!r}; it has to be a whole number from 1 on."
         raise ScinnError(msg)
     return count
+
+
+def is_text(name: str) -> bool:
+    """Tell whether a name can be written as UTF-8, which what came from a file system's bytes cannot always."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

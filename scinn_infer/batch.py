@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import sparse
 
-from scinn_infer.checks import check_chunk, check_unit, stored_values
+from scinn_infer.checks import check_chunk, check_unit, check_unmasked, stored_values
 from scinn_infer.errors import ScinnError, ScinnWarning
 from scinn_infer.genes import REFUSE, gene_names, match_genes
 
@@ -123,9 +123,7 @@ def as_rows(X: Matrix, batch: Batch) -> Rows:
         advice = "it seems to be transposed: pass X.T" if transposed else "pass one gene name for each column"
         msg = f"{batch.source} is {X.shape[0]:,} × {X.shape[1]:,}, with {len(batch.genes):,} gene names; {advice}."
         raise ScinnError(msg)
-    if np.ma.is_masked(X):
-        msg = f"{batch.source} has masked entries; write 0 for what was not seen: X.filled(0)."
-        raise ScinnError(msg)
+    check_unmasked(X, source=batch.source)
     if not X.dtype.isnative:
         X = X.astype(X.dtype.newbyteorder("="))
     if isinstance(X, np.ndarray):

@@ -34,6 +34,19 @@ WHOLE_WITHIN = 1e-3
 """Counts that went through a logarithm and back are whole but for rounding."""
 
 
+def check_unmasked(X: Any, *, source: str) -> None:
+    """Refuse a matrix with masked entries, whose values numpy would hand on without the mask.
+
+    Raises
+    ------
+    ScinnError
+        If it has any.
+    """
+    if np.ma.is_masked(X):
+        msg = f"{source} has masked entries; write 0 for what was not seen: X.filled(0)."
+        raise ScinnError(msg)
+
+
 def check_chunk(
     X: Matrix,
     *,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from scinn_infer.arguments import is_text
 from scinn_infer.errors import ScinnError
 from scinn_infer.h5ad_cells import contiguous
 from scinn_infer.hdf5_write import open_to_write
@@ -39,15 +40,6 @@ def check_name(key: str) -> None:
     if not key or "/" in key or key.strip(".") == "" or not is_text(key):
         msg = f"{key!r} is no name for a layer."
         raise ScinnError(msg)
-
-
-def is_text(name: str) -> bool:
-    """Tell whether a name can be written as UTF-8, which what came from a file system's bytes cannot always."""
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def check_free(root: Any, path: str | os.PathLike[str], key: str) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from scinn_infer.arguments import is_text
 from scinn_infer.errors import ScinnError
 
 if TYPE_CHECKING:
@@ -113,11 +114,7 @@ def or_none(bound: Bound) -> Bound:
 
 def is_storable(text: str) -> bool:
     """Tell whether a model file can hold a text: it is kept as UTF-8, and C ends it at a null character."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return "\0" not in text
+    return is_text(text) and "\0" not in text
 
 
 def _text(value: Any) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 from scipy import sparse
 
 from scinn_infer.anndata import matrix_of
+from scinn_infer.checks import check_unmasked
 from scinn_infer.errors import ScinnError
 from scinn_infer.gene_table import GeneTable
 from scinn_infer.genes import look_like_ids
@@ -142,9 +143,7 @@ def in_blocks(X: Any, *, source: str) -> Iterator[RowBlocks]:
         found = f"of shape {X.shape}" if hasattr(X, "shape") else f"of type {type(X).__name__}"
         msg = f"{source} is {found}. Give a numpy array or scipy sparse matrix, cells × genes."
         raise ScinnError(msg)
-    if np.ma.is_masked(X):
-        msg = f"{source} has masked entries; write 0 for what was not seen: X.filled(0)."
-        raise ScinnError(msg)
+    check_unmasked(X, source=source)
     if isinstance(X, StoredRows):
         matrix: Any = X
         stored = matrix.stored if matrix.storage in _KNOWN_BEFORE else None

@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -121,6 +120,8 @@ def _approximate_neighbours(directions: Array, among: Rows, count: int, seed: in
 @contextmanager
 def _same_threads() -> Iterator[None]:
     """Give torch back its number of threads: numba's pool, when it starts, sets it to that of the processors."""
+    import torch
+
     threads = torch.get_num_threads()
     try:
         yield

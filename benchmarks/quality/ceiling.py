@@ -12,13 +12,13 @@ import numpy as np
 from quality import data
 from quality.clusters import QUICK_RESTARTS, cluster_scores, components
 from quality.methods import Imputed, Method, captured, filled
-from quality.tasks import Task, record
+from quality.tasks import record, tasks_of
 from scinn_train.evaluate import RESTARTS
 from scinn_train.normalise import depth, scale_rows
 
 if TYPE_CHECKING:
     from quality.data import Dataset
-    from quality.tasks import Options, Record
+    from quality.tasks import Options, Record, Task
 
 
 def type_mean(train: Dataset, cells: Dataset, *, seed: int) -> Imputed:  # noqa: ARG001 - nothing is learnt or drawn
@@ -44,12 +44,7 @@ CEILINGS = {
 
 def tasks(options: Options) -> list[Task]:
     """Return one task for each dataset with known types, way to fill, and seed of k-means."""
-    return [
-        Task("ceiling", dataset, name, seed, quick=options.quick)
-        for dataset in options.choose_datasets(data.CLUSTER_SETS)
-        for name in options.choose_methods(CEILINGS)
-        for seed in options.seeds
-    ]
+    return tasks_of("ceiling", options, datasets=data.CLUSTER_SETS, methods=CEILINGS)
 
 
 def run(task: Task) -> list[Record]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from quality import data, fits
 from quality.methods import METHODS
-from quality.tasks import CACHE, Task, record, save
+from quality.tasks import CACHE, record, save, tasks_of
 from scinn_train.evaluate import RESTARTS, encode_types, kmeans_scores, principal_components
 from scinn_train.transforms import HEADLINE, TRANSFORMS
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from quality.data import Dataset
     from quality.methods import Method
-    from quality.tasks import Options, Record
+    from quality.tasks import Options, Record, Task
 
     Floats = npt.NDArray[np.floating[Any]]
 
@@ -29,17 +29,7 @@ OTHER_SCALES = {"median depth, log2(1 + x)": " log2 median", "own depth, log2(1 
 
 def tasks(options: Options) -> list[Task]:
     """Return one task for each dataset with known types, method and seed."""
-    return tasks_of("clusters", options)
-
-
-def tasks_of(experiment: str, options: Options) -> list[Task]:
-    """Return the same tasks under the name of any experiment that looks at principal components."""
-    return [
-        Task(experiment, dataset, method, seed, quick=options.quick)
-        for dataset in options.choose_datasets(data.CLUSTER_SETS)
-        for method in options.choose_methods(METHODS)
-        for seed in options.seeds
-    ]
+    return tasks_of("clusters", options, datasets=data.CLUSTER_SETS, methods=METHODS)
 
 
 def run(task: Task) -> list[Record]:

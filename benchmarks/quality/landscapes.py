@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from quality import data
-from quality.clusters import components, tasks_of
+from quality.clusters import components
 from quality.methods import METHODS
-from quality.tasks import CACHE, QUICK_RESULTS, record, save
+from quality.tasks import CACHE, QUICK_RESULTS, record, save, tasks_of
 from scinn_train.evaluate import encode_types, silhouette, umap_picture
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ DRAWN_SEED = 0
 
 def tasks(options: Options) -> list[Task]:
     """Return one task for each dataset with known types, method and seed."""
-    return tasks_of("landscapes", options)
+    return tasks_of("landscapes", options, datasets=data.CLUSTER_SETS, methods=METHODS)
 
 
 def run(task: Task) -> list[Record]:

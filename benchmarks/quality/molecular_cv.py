@@ -12,7 +12,7 @@ import numpy as np
 
 from quality import data
 from quality.methods import METHODS
-from quality.tasks import Task, record
+from quality.tasks import record, tasks_of
 from scinn_train.normalise import depth
 from scinn_train.transforms import SCANPY_DEPTH, log_depth
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from scipy import sparse
 
-    from quality.tasks import Options, Record
+    from quality.tasks import Options, Record, Task
 
     Array = npt.NDArray[np.float32]
     Floats = npt.NDArray[np.float64]
@@ -37,12 +37,7 @@ _LARGE_RATE, _LARGEST_COUNT = 16, 48  # a count varies little about a large rate
 
 def tasks(options: Options) -> list[Task]:
     """Return one task for each dataset with unique molecular identifiers, method and seed."""
-    return [
-        Task("molecular_cv", dataset, method, seed, quick=options.quick)
-        for dataset in options.choose_datasets(data.UMI_SETS)
-        for method in options.choose_methods(METHODS)
-        for seed in options.seeds
-    ]
+    return tasks_of("molecular_cv", options, datasets=data.UMI_SETS, methods=METHODS)
 
 
 def run(task: Task) -> list[Record]:

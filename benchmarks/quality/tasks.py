@@ -114,6 +114,16 @@ class Task:
         return f"{', '.join(filter(None, parts))}, seed {self.seed}"
 
 
+def tasks_of(experiment: str, options: Options, *, datasets: Iterable[str], methods: Iterable[str]) -> list[Task]:
+    """Return one task of an experiment for each dataset, method and seed, of those that were asked for."""
+    return [
+        Task(experiment, dataset, method, seed, quick=options.quick)
+        for dataset in options.choose_datasets(datasets)
+        for method in options.choose_methods(methods)
+        for seed in options.seeds
+    ]
+
+
 class UnavailableError(Exception):
     """A method cannot be run here, or on this data; the message is the sentence that says why."""
 

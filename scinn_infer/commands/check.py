@@ -81,9 +81,8 @@ def check(
         with open_matrix(new, layer=layer, transpose=transpose, gene_column=gene_column) as matrix:
             found = examine(loaded, matrix, duplicates=duplicates, unit_checked=unit_checked, progress=not quiet)
     except ScinnError as error:
-        if as_json and not isinstance(
-            error, RoomError
-        ):  # whoever reads the documents of many batches finds the reason in each
+        # Whoever reads the documents of many batches finds the reason in each; a full disk is no reason of a batch's.
+        if as_json and not isinstance(error, RoomError):
             print_json(_document_unread(str(error), new, layer))
         raise
     if as_json:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from scinn_infer.arguments import is_text
 from scinn_infer.damage import naming_damage
 from scinn_infer.errors import ScinnError
-from scinn_infer.h5ad_write import is_text
 from scinn_infer.inputs.opening import open_anndata
 from scinn_infer.inputs.recognise import Format, recognise
 

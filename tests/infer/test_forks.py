@@ -17,13 +17,16 @@ def end_with_child(child, same=True):
     os._exit(0 if same and (child == 0 or os.waitpid(child, 0)[1] == 0) else 1)
 """
 
-UNDER_WAY = """
+TELL_THAT_THE_FORK_WAITS = """
 def watched(self, predicate, timeout=None):
     if not predicate():
         told.put("the fork waits")
     return wait_for(self, predicate, timeout)
 
 threading.Condition.wait_for = watched
+"""
+
+UNDER_WAY = """
 from scinn_infer import forks
 
 forks.SECONDS_WAITED = 3600
@@ -42,7 +45,7 @@ end_with_child(child, done == ["the fork waits"])
 
 
 def test_a_fork_waits_for_what_is_under_way(runs_to_its_end):
-    runs_to_its_end(BEGIN + UNDER_WAY)
+    runs_to_its_end(BEGIN + TELL_THAT_THE_FORK_WAITS + UNDER_WAY)
 
 
 ABOUT_TO_BEGIN = """
@@ -111,12 +114,6 @@ def test_a_fork_does_not_wait_for_ever(runs_to_its_end):
 
 
 STEP_OF_ONNXRUNTIME = """
-def watched(self, predicate, timeout=None):
-    if not predicate():
-        told.put("the fork waits")
-    return wait_for(self, predicate, timeout)
-
-threading.Condition.wait_for = watched
 import numpy, onnxruntime, scinn_infer
 from scinn_infer import forks
 
@@ -145,7 +142,7 @@ end_with_child(child, same)
 
 @pytest.mark.parametrize("step", ["__init__", "run"])
 def test_a_fork_waits_for_a_step_of_onnxruntime(tiny, runs_to_its_end, step):
-    runs_to_its_end(BEGIN + STEP_OF_ONNXRUNTIME, tiny, step)
+    runs_to_its_end(BEGIN + TELL_THAT_THE_FORK_WAITS + STEP_OF_ONNXRUNTIME, tiny, step)
 
 
 OWN_SESSIONS = """
